@@ -1,0 +1,213 @@
+"""What every language model here can do, and evaluation and sampling written once against it.
+
+A model offers `score` (used by `evaluate` alone) and `start`/`step` (used by `generate` alone). A counting model
+and a Transformer are then judged on the same text in the same unit, and sampled by the same code.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from course_lib.vocab import Vocabulary
+
+CODE_POINTS = 0x110000  # of Unicode: what an unknown character could have been
+
+
+class LanguageModel(Protocol):
+    """p(next token | tokens so far). Log-probabilities are natural; V is the vocabulary size, B a batch."""
+
+    def score(self, ids: Tensor, targets: Tensor | None = None) -> Tensor:
+        """ids (B, T) → log p of the token after each position: of `targets` (B, T), or of every token (B, T, V)."""
+
+    def start(self, batch_size: int) -> Any:
+        """The state before anything was read."""
+
+    def step(self, state: Any, ids: Tensor) -> tuple[Tensor, Any]:
+        """Read one token per sequence, ids (B,) → log p of the next (B, V), and the new state."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a text costs under a model. The cost per character does not depend on how the text was cut into tokens."""
+
+    nats: float  # total, spelling of unknown pieces included
+    n_tokens: int  # predicted, end markers included
+    n_characters: int  # of the predicted pieces; a marker has none
+    protocol: str  # what the model could see
+
+    @property
+    def nats_per_token(self) -> float:
+        return self.nats / self.n_tokens
+
+    @property
+    def perplexity(self) -> float:
+        """exp(nats per token)."""
+        return math.exp(self.nats_per_token) if math.isfinite(self.nats) else math.inf
+
+    @property
+    def nats_per_character(self) -> float:
+        return self.nats / self.n_characters
+
+    @property
+    def bits_per_character(self) -> float:
+        return self.nats_per_character / math.log(2)
+
+
+def evaluate(
+    model: LanguageModel,
+    vocab: Vocabulary,
+    text: str | Sequence[str],
+    *,
+    block: int | None = None,
+    context: int = 0,
+    batch_size: int = 64,
+    spell: Callable[[list[str]], float] | None = None,
+) -> Evaluation:
+    """Score a running text (str) or documents (list of str, each on its own).
+
+    block:   None: each text in one pass, the context carried over from start to end. A number: blocks of that many
+             predicted tokens, each from a cold start (only the token before its first prediction is given), or
+             with `context` more tokens before it that are read but not scored.
+    spell:   nats to write out a list of unknown pieces. `<unk>` hides what stood there; without this cost a model
+             would look better the less it knows. Default: any Unicode code point for an unknown character;
+             longer unknown pieces need a speller, e.g. `lambda p: evaluate(speller, letters, p).nats`.
+
+    A vocabulary with markers predicts the first token (after `<s>`) and the end; one without predicts neither.
+    Raises ValueError for nothing to predict, block < 1, context < 0, or long unknown pieces without `spell`.
+    """
+    if block is not None and block < 1 or context < 0:
+        raise ValueError(f"block is {block} and context {context}: expected block ≥ 1 (or None) and context ≥ 0")
+    documents = [text] if isinstance(text, str) else text
+    pieces = [piece for d in documents for piece in vocab.pieces(d)[0 if vocab.markers else 1 :]]
+    known = set(vocab.tokens)
+    nats = _spelling([piece for piece in pieces if piece not in known], spell)
+
+    windows = [w for d in documents for w in _windows(vocab.encode(d), block, context)]
+    n_tokens = sum(n_scored for _, n_scored in windows)
+    if not n_tokens:
+        raise ValueError("there is no token to predict: without markers, a text needs at least two tokens")
+    for (_, n_scored), batch in _batches(windows, batch_size):
+        with torch.inference_mode():
+            log_p = model.score(batch[:, :-1], batch[:, 1:])
+        nats -= float(log_p[:, -n_scored:].cpu().double().sum())
+
+    protocol = "one pass, context carried over"
+    if block is not None:
+        protocol = f"blocks of {block}, " + (f"each after {context} tokens" if context else "each from a cold start")
+    return Evaluation(nats, n_tokens, sum(map(len, pieces)), protocol)
+
+
+def _spelling(unknown: list[str], spell: Callable[[list[str]], float] | None) -> float:
+    if not unknown:
+        return 0.0
+    if spell is not None:
+        return spell(unknown)
+    long = [piece for piece in unknown if len(piece) > 1]
+    if long:
+        raise ValueError(
+            f"{len(long)} pieces are unknown and longer than a character (the first: {long[0]!r}): "
+            "pass spell=…, the cost of writing them out, or bits per character would leave them out"
+        )
+    return len(unknown) * math.log(CODE_POINTS)
+
+
+def _windows(ids: np.ndarray, block: int | None, context: int) -> Iterator[tuple[np.ndarray, int]]:
+    """Cut a sequence: (tokens to read, how many of its last tokens are scored)."""
+    n = len(ids) - 1
+    for start in range(0, n, block or max(n, 1)):
+        end = min(n, start + (block or n))
+        yield ids[max(0, start - context) : end + 1], end - start
+
+
+def _batches(windows: list, batch_size: int) -> Iterator[tuple[tuple[int, int], Tensor]]:
+    """Windows of equal shape together, so that nothing needs padding."""
+
+    def shape(window: tuple[np.ndarray, int]) -> tuple[int, int]:
+        return len(window[0]), window[1]
+
+    for key, group in groupby(sorted(windows, key=shape), key=shape):
+        rows = [ids for ids, _ in group]
+        for i in range(0, len(rows), batch_size):
+            yield key, torch.from_numpy(np.stack(rows[i : i + batch_size]))
+
+
+def generate(
+    model: LanguageModel,
+    vocab: Vocabulary,
+    prompt: str = "",
+    n_tokens: int = 200,
+    *,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    seed: int = 0,
+    batch_size: int = 1,
+) -> list[str]:
+    """Continue a prompt `batch_size` times, by up to `n_tokens` tokens each; stops early at an end marker.
+
+    temperature 0 is greedy: always the most probable token. See `next_token_probabilities` for the others.
+    Raises ValueError for an empty prompt where the vocabulary has no begin marker, and for numbers out of range.
+    """
+    ids = _prompt_ids(vocab, prompt)
+    state, log_p, generator = model.start(batch_size), None, torch.Generator().manual_seed(seed)
+    drawn: list[Tensor] = []
+    finished = torch.zeros(batch_size, dtype=torch.bool)
+    with torch.inference_mode():
+        for i in range(len(ids) + n_tokens):
+            if i < len(ids):
+                token = torch.full((batch_size,), int(ids[i]))
+            else:
+                if vocab.unknown_id is not None:
+                    log_p[:, vocab.unknown_id] = -math.inf  # it has no spelling to print
+                p = next_token_probabilities(log_p, temperature, top_k, top_p)
+                token = torch.multinomial(p.cpu(), 1, generator=generator)[:, 0]
+                if vocab.end_id is not None:
+                    token[finished] = vocab.end_id
+                    finished |= token == vocab.end_id
+                drawn.append(token)
+                if finished.all():
+                    break
+            log_p, state = model.step(state, token)
+    rows = torch.stack(drawn, 1).tolist() if drawn else [[]] * batch_size
+    return [prompt + vocab.decode(row) for row in rows]
+
+
+def next_token_probabilities(
+    log_p: Tensor, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
+) -> Tensor:
+    """The distribution that a sampler draws from; log_p (B, V) → p (B, V).
+
+    temperature: p^(1/temperature), renormalised; below 1 sharper, above 1 flatter, 0 puts all on the first maximum.
+    top_k:       only the k most probable tokens (Fan et al. 2018).
+    top_p:       only the most probable tokens that together reach top_p (Holtzman et al. 2020), at least one.
+    """
+    if temperature < 0:
+        raise ValueError(f"temperature is {temperature}: expected 0 (greedy) or more")
+    if top_k is not None and top_k < 1:
+        raise ValueError(f"top_k is {top_k}: expected 1 or more, or None for all tokens")
+    if top_p is not None and not 0 < top_p <= 1:
+        raise ValueError(f"top_p is {top_p}: expected a number above 0 and up to 1, or None for all tokens")
+    if temperature == 0:
+        return torch.nn.functional.one_hot(log_p.argmax(-1), log_p.shape[-1]).to(log_p.dtype)
+    ranked, order = (log_p / temperature).sort(dim=-1, descending=True, stable=True)
+    p = ranked.softmax(-1)
+    if top_k is not None:
+        p[:, top_k:] = 0
+        p = p / p.sum(-1, keepdim=True)
+    if top_p is not None:
+        p[p.cumsum(-1) - p >= top_p] = 0
+    return torch.zeros_like(p).scatter(-1, order, p / p.sum(-1, keepdim=True))
+
+
+def _prompt_ids(vocab: Vocabulary, prompt: str) -> np.ndarray:
+    if prompt:
+        return vocab.encode(prompt)[:-1] if vocab.markers else vocab.encode(prompt)
+    if vocab.begin_id is None:
+        raise ValueError("the prompt is empty and this vocabulary has no begin marker: give at least one token")
+    return np.array([vocab.begin_id])

@@ -1,0 +1,102 @@
+"""Text to ids and back. A vocabulary splits a text without losing a character, so that costs per character compare."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+
+BEGIN, END, UNKNOWN = "<s>", "</s>", "<unk>"
+
+
+class VocabularyError(ValueError):
+    """A text and a vocabulary do not fit each other."""
+
+
+class Vocabulary:
+    """An ordered list of tokens, and how a text is split into them.
+
+    `split` must be lossless: `"".join(split(text)) == text`. With `markers`, every encoded text is wrapped in
+    `<s>` … `</s>`, so that a model also predicts the first token and the end. With `unknown`, a piece outside
+    the vocabulary becomes `<unk>`; without it, such a piece is an error.
+    """
+
+    def __init__(
+        self,
+        tokens: Iterable[str],
+        split: Callable[[str], Sequence[str]] = list,
+        markers: bool = False,
+        unknown: bool = False,
+    ):
+        special = [UNKNOWN] * unknown + [BEGIN, END] * markers
+        self.tokens = special + [token for token in tokens if token not in special]
+        self.split, self.markers, self.unknown = split, markers, unknown
+        self._id = {token: i for i, token in enumerate(self.tokens)}
+        self.begin_id, self.end_id, self.unknown_id = (self._id.get(s) if s in special else None
+                                                       for s in (BEGIN, END, UNKNOWN))  # fmt: skip
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def pieces(self, text: str) -> Sequence[str]:
+        """The text cut into pieces, known or not; joined, they are the text again."""
+        pieces = self.split(text)
+        if sum(map(len, pieces)) != len(text):
+            raise VocabularyError("`split` lost characters: joined, the pieces must give the text again")
+        return pieces
+
+    def encode(self, text: str) -> np.ndarray:
+        """Ids of a text, int64, shape (T,), or (T + 2,) with markers.
+
+        Raises VocabularyError for an empty text, and for an unknown piece when the vocabulary has no `<unk>`.
+        """
+        if not text:
+            raise VocabularyError("the text is empty: pass at least one character")
+        ids = self._ids(text)
+        if (ids < 0).any():
+            if self.unknown_id is None:
+                at = int(np.argmax(ids < 0))
+                raise VocabularyError(
+                    f"{self.pieces(text)[at]!r} (piece {at} of the text) is not among the {len(self)} tokens of this "
+                    "vocabulary: remove it from the text, or build the vocabulary with unknown=True"
+                )
+            ids[ids < 0] = self.unknown_id
+        return np.concatenate([[self.begin_id], ids, [self.end_id]]) if self.markers else ids
+
+    def _ids(self, text: str) -> np.ndarray:
+        """One id per piece, −1 for an unknown one."""
+        pieces = self.pieces(text)
+        return np.fromiter((self._id.get(piece, -1) for piece in pieces), np.int64, len(pieces))
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of some ids; markers are left out."""
+        return "".join(self.tokens[i] for i in ids if i not in (self.begin_id, self.end_id))
+
+
+class Characters(Vocabulary):
+    """The characters of a text (or of several texts), in code-point order."""
+
+    def __init__(self, text: str | Iterable[str], markers: bool = False, unknown: bool = False):
+        texts = [text] if isinstance(text, str) else text
+        super().__init__(sorted(set().union(*texts)), list, markers, unknown)
+        codes = {ord(token): i for i, token in enumerate(self.tokens) if len(token) == 1}
+        self._by_code = np.full(max(codes, default=0) + 2, -1)  # the last entry serves every higher code point
+        self._by_code[list(codes)] = list(codes.values())
+
+    def _ids(self, text: str) -> np.ndarray:
+        codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+        return self._by_code[np.minimum(codes, len(self._by_code) - 1)]
+
+
+class Words(Vocabulary):
+    """The pieces that occur at least `min_count` times in the documents, most frequent first, and `<unk>`."""
+
+    def __init__(
+        self,
+        documents: Iterable[str],
+        split: Callable[[str], Sequence[str]],
+        min_count: int = 2,
+        markers: bool = True,
+    ):
+        counts = Counter(piece for document in documents for piece in split(document))
+        kept = sorted((piece for piece, n in counts.items() if n >= min_count), key=lambda p: (-counts[p], p))
+        super().__init__(kept, split, markers, unknown=True)
