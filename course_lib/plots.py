@@ -1,0 +1,28 @@
+"""The look of the course's figures: readable on light and on dark pages, and safe for colour-blind readers."""
+
+import matplotlib.pyplot as plt
+from cycler import cycler
+
+# Okabe and Ito (2008): distinct under every common form of colour blindness. Markers differ too.
+COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
+MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
+
+
+def use_style() -> None:
+    """Set the style of all figures drawn from here on. The ground is opaque, so that a dark page cannot hide a line."""
+    plt.rcParams.update(
+        {
+            "figure.figsize": (7.5, 4),
+            "figure.dpi": 100,
+            "figure.facecolor": "white",
+            "figure.constrained_layout.use": True,
+            "axes.prop_cycle": cycler(color=COLORS, marker=MARKERS),
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "grid.color": "#dddddd",
+            "lines.markersize": 5,
+            "legend.frameon": False,
+            "font.size": 10,
+        }
+    )
