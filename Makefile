@@ -37,6 +37,7 @@ outputs: data ## run the lessons and store their outputs in them, as committed
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False \
 		--ExecutePreprocessor.timeout=900 \
 		--NotebookExporter.preprocessors=course_lib.outputs.Committed notebooks/*.ipynb
+	@$(BIN)/python -m course_lib.outputs
 
 setup:
 	@$(PYTHON) bootstrap.py

@@ -1,8 +1,15 @@
 """What a committed lesson keeps of a run: nothing that differs from run to run or from machine to machine."""
 
+import base64
+from pathlib import Path
+
+import nbformat
 from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from nbformat import NotebookNode
 
+from course_lib.paths import NOTEBOOKS, ROOT
+
+FIGURES = ROOT / "docs" / "figures"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
@@ -21,3 +28,26 @@ class Committed(CoalesceStreamsPreprocessor):
             if cell.cell_type == "code":
                 cell.outputs = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
         return super().preprocess(nb, resources)
+
+
+def figures(notebook: Path) -> dict[str, bytes]:
+    """The stored pictures of the cells tagged `figure:<name>`, as PNG files by name: README.md shows them."""
+    found = {}
+    for cell in nbformat.read(notebook, as_version=4).cells:
+        names = [tag.removeprefix("figure:") for tag in cell.metadata.get("tags", ()) if tag.startswith("figure:")]
+        for name in names:
+            (picture,) = [o.data["image/png"] for o in cell.outputs if "image/png" in o.get("data", {})]
+            found[name] = base64.b64decode(picture)
+    return found
+
+
+def main() -> None:
+    """Write the figures of all lessons to docs/figures/."""
+    FIGURES.mkdir(parents=True, exist_ok=True)
+    for notebook in sorted(NOTEBOOKS.glob("*.ipynb")):
+        for name, png in figures(notebook).items():
+            (FIGURES / f"{name}.png").write_bytes(png)
+
+
+if __name__ == "__main__":
+    main()

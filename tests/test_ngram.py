@@ -105,6 +105,8 @@ def test_score_of_targets_step_and_full_score_agree():
     torch.testing.assert_close(
         model.score(ids[:, :-1], ids[:, 1:]), everything[:, :-1].gather(-1, ids[:, 1:, None])[..., 0]
     )
+    other = (ids + 1) % len(vocab)  # targets that are not the next tokens
+    torch.testing.assert_close(model.score(ids, other), everything.gather(-1, other[..., None])[..., 0])
     state = model.start(3)
     for t in range(ids.shape[1]):
         log_p, state = model.step(state, ids[:, t])
@@ -159,27 +161,30 @@ def test_an_ngram_is_found_by_its_tokens_and_gives_them_back():
 
 @pytest.mark.parametrize("vocab_size", [200, 300, 70_000])
 def test_any_vocabulary_size_is_counted_alike(vocab_size):
-    """Tokens are stored in 8, 16 or 32 bits; an overflow would merge different n-grams."""
+    """Tokens are stored in 8, 16 or 32 bits, and five of the largest do not fit into 63: nothing may overflow."""
     ids = np.random.default_rng(0).integers(0, 5, 500) * (vocab_size // 5)
-    small, large = Counts([ids // (vocab_size // 5)], 3, 5), Counts([ids], 3, vocab_size)
+    small, large = Counts([ids // (vocab_size // 5)], 5, 5), Counts([ids], 5, vocab_size)
     for a, b in zip(small.levels, large.levels, strict=True):
         assert np.array_equal(a.raw, b.raw) and np.array_equal(a.context, b.context)
+    assert np.array_equal(small.tokens(5, np.arange(9)) * (vocab_size // 5), large.tokens(5, np.arange(9)))
     top = np.array([vocab_size - 1, 0] * 10)
     assert Counts([top], 2, vocab_size).levels[0].raw.tolist() == [10, 10]
 
 
-def test_interpolation_weights_are_the_best_on_held_out_text():
-    """No weights on a fine grid make the held-out text more probable than those that EM found."""
+@pytest.mark.parametrize("order", [2, 3])
+def test_interpolation_weights_are_the_best_on_held_out_text(order):
+    """No weights on a grid, and none nearby, make the held-out text more probable than those that EM found."""
     text, held_out = small_text(0, 300), small_text(1, 300)
     vocab = Characters(text)
-    counts = count_ngrams(vocab, text, 2)
+    counts = count_ngrams(vocab, text, order)
 
     def nats(weights):
         return evaluate(NGram(counts, partial(interpolation, weights=weights)), vocab, held_out).nats
 
-    found = nats(fit_interpolation(counts, vocab, held_out, steps=500))
-    grid = [nats(np.array(w)) for w in itertools.product(np.linspace(0.01, 1, 34), repeat=2)]
-    assert found <= min(grid) + 1e-6
+    best = fit_interpolation(counts, vocab, held_out, steps=2000)
+    grid = [np.array(w) for w in itertools.product(np.linspace(0.05, 1, 9), repeat=order)]
+    nearby = [best + step * np.eye(order)[i] for i in range(order) for step in (-0.003, 0.003)]
+    assert nats(best) <= min(nats(w) for w in grid + nearby if 0 <= w.min() <= w.max() <= 1) + 1e-9
 
 
 def test_kneser_ney_beats_absolute_discounting_where_a_word_follows_only_one_other():

@@ -6,6 +6,7 @@ from course_lib.ngram.model import NGram
 from course_lib.ngram.smoothing import (
     absolute_discounting,
     additive,
+    discounting,
     interpolation,
     kneser_ney,
     maximum_likelihood,
@@ -18,6 +19,7 @@ __all__ = [
     "absolute_discounting",
     "additive",
     "count_ngrams",
+    "discounting",
     "fit_interpolation",
     "interpolation",
     "kneser_ney",

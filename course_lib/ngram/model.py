@@ -33,22 +33,36 @@ class NGram:
         if counts.begin_id is not None:
             self.uniform[counts.begin_id] = 0.0  # the begin marker is given, never predicted
 
-    def probability(self, context: np.ndarray, target: np.ndarray) -> np.ndarray:
-        """p(target | context), float64 (N,). context: (N, n−1), newest token last, −1 where there is none."""
-        grams, contexts = self.counts.lookup(context, target)
-        p = self.uniform[target]
-        for (share, backoff), gram, before in zip(self.tables, grams, contexts, strict=False):
-            p = share[gram] + backoff[before] * p
-        return p
+    def probability(self, contexts: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """p(target | context), float64 (N,). contexts: (N, n−1), newest token last, −1 where there is none."""
+        return self._interpolate(targets, *self.counts.lookup(contexts, targets))
 
     def score(self, ids: Tensor, targets: Tensor | None = None) -> Tensor:
         """log p of the token after each position: of `targets` (B, T) if given, else of all (B, T, V). float64."""
         ids = self._checked(ids)
-        contexts = contexts_of(ids, self.order)
-        if targets is not None:
-            return _log(self.probability(contexts, self._checked(targets).ravel())).reshape(ids.shape)
-        rows = [_log(self._distribution(c)) for c in np.array_split(contexts, 1 + len(contexts) // 1000)]
-        return torch.cat(rows).reshape(*ids.shape, -1)
+        if targets is None:
+            contexts = contexts_of(ids, self.order)
+            rows = [_log(self._distribution(c)) for c in np.array_split(contexts, 1 + len(contexts) // 1000)]
+            return torch.cat(rows).reshape(*ids.shape, -1)
+        targets = self._checked(targets)
+        if np.array_equal(ids[:, 1:], targets[:, :-1]):
+            found = self._lookup_running(np.concatenate([ids, targets[:, -1:]], axis=1))
+        else:
+            found = self.counts.lookup(contexts_of(ids, self.order), targets.ravel())
+        return _log(self._interpolate(targets.ravel(), *found)).reshape(ids.shape)
+
+    def _lookup_running(self, text: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """As `Counts.lookup` for all tokens of a text (B, T + 1) but the first, with half the work: what is the
+        context of a token was the n-gram of the token before."""
+        grams = [found.reshape(text.shape) for found in self.counts.find(contexts_of(text, self.order + 1).T[::-1])]
+        contexts = [np.zeros_like(text), *grams[:-1]]
+        return [g[:, 1:].ravel() for g in grams], [c[:, :-1].ravel() for c in contexts]
+
+    def _interpolate(self, targets: np.ndarray, grams: list[np.ndarray], contexts: list[np.ndarray]) -> np.ndarray:
+        p = self.uniform[targets]
+        for (share, backoff), gram, context in zip(self.tables, grams, contexts, strict=False):
+            p = share[gram] + backoff[context] * p
+        return p
 
     def start(self, batch_size: int) -> np.ndarray:
         """The state before anything was read: (B, n−1) times "nothing"."""

@@ -11,6 +11,8 @@ An estimator is called with (counts, order) and returns a list of `order` pairs 
 for the k-grams, `backoff` (m_{k−1},) for their contexts. Names and equations follow Chen and Goodman (1999).
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from course_lib.ngram.counts import Counts
@@ -49,17 +51,36 @@ def interpolation(counts: Counts, order: int, weights: np.ndarray) -> Tables:
 
 def absolute_discounting(counts: Counts, order: int) -> Tables:
     """Take the same D from every count and hand the sum to the shorter context (Ney et al. 1994)."""
-    return [_discount(counts, i, level.raw, one_discount(level.raw)) for i, level in enumerate(counts.levels[:order])]
+    return discounting(counts, order, one_discount, continuation=False)
 
 
 def kneser_ney(counts: Counts, order: int) -> Tables:
-    """Interpolated Kneser–Ney: below the highest order, count in how many contexts w is new (continuation)."""
-    return [_discount(counts, i, c, one_discount(c)) for i, c in enumerate(_kneser_ney_counts(counts, order))]
+    """Interpolated Kneser–Ney: below the highest order, count after how many tokens w is new (Kneser and Ney 1995)."""
+    return discounting(counts, order, one_discount, continuation=True)
 
 
 def modified_kneser_ney(counts: Counts, order: int) -> Tables:
-    """Kneser–Ney with three discounts per order: for counts of 1, of 2, and of 3 or more."""
-    return [_discount(counts, i, c, three_discounts(c)) for i, c in enumerate(_kneser_ney_counts(counts, order))]
+    """Kneser–Ney with three discounts per order: for counts of 1, of 2, and of 3 or more (Chen and Goodman 1999)."""
+    return discounting(counts, order, three_discounts, continuation=True)
+
+
+def discounting(
+    counts: Counts, order: int, discounts: Callable[[np.ndarray], np.ndarray], continuation: bool
+) -> Tables:
+    """share = (c(hw) − D) / c(h), backoff = the sum of what was taken from all c(hw) / c(h).
+
+    discounts:    gives [0, D1, D2, D3+] from the counts (m_k,) of an order.
+    continuation: whether orders below the highest use continuation counts for c.
+    """
+    tables = []
+    for i, level in enumerate(counts.levels[:order]):
+        c = level.continuation if continuation and i < order - 1 else level.raw
+        n_contexts = _n_contexts(counts, i)
+        taken = discounts(c)[np.minimum(c, 3)]
+        total = np.bincount(level.context, c, n_contexts)
+        all_taken = np.bincount(level.context, taken, n_contexts)
+        tables.append((_divide(c - taken, total[level.context], 0.0), _divide(all_taken, total, 1.0)))
+    return tables
 
 
 def one_discount(c: np.ndarray) -> np.ndarray:
@@ -79,17 +100,6 @@ def three_discounts(c: np.ndarray) -> np.ndarray:
         if (d >= 0).all():
             return np.array([0.0, *d])
     return np.array([0.0, 0.5, 1.0, 1.5])
-
-
-def _kneser_ney_counts(counts: Counts, order: int) -> list[np.ndarray]:
-    return [level.continuation for level in counts.levels[: order - 1]] + [counts.levels[order - 1].raw]
-
-
-def _discount(counts: Counts, i: int, c: np.ndarray, discount: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    context, n_contexts = counts.levels[i].context, _n_contexts(counts, i)
-    taken = discount[np.minimum(c, 3)]
-    total = np.bincount(context, c, n_contexts)
-    return _divide(c - taken, total[context], 0.0), _divide(np.bincount(context, taken, n_contexts), total, 1.0)
 
 
 def _n_contexts(counts: Counts, i: int) -> int:

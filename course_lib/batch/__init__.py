@@ -1,0 +1,1 @@
+"""Running lessons from the command line: plan, run, report."""

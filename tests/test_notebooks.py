@@ -1,0 +1,218 @@
+"""Every lesson in notebooks/: how it is written, what it stores, and that it runs and gives the right numbers."""
+
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import nbformat
+import papermill
+import pytest
+import yaml
+from bands import BANDS, faults, outside
+from nbval.plugin import get_sanitize_patterns
+
+from course_lib.batch.parameters import Parameters
+from course_lib.batch.plan import plan
+from course_lib.batch.run import new_folder, run
+from course_lib.paths import NOTEBOOKS, ROOT
+from course_lib.results import MIME, decode, read
+
+LESSONS = sorted(NOTEBOOKS.glob("*.ipynb"))
+SANITIZE = Path(__file__).with_name("nbval_sanitize.cfg")
+
+# As `make outputs` sets them: the stored outputs are from two threads and no GPU.
+FIXED = {"OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2", "CUDA_VISIBLE_DEVICES": ""}
+
+every_lesson = pytest.mark.parametrize("lesson", LESSONS, ids=lambda path: path.stem)
+
+
+def test_the_lessons_are_there():
+    assert {"00_start_here", "01_ngram_models"} <= {path.stem for path in LESSONS}
+
+
+# The bands themselves
+
+
+def test_a_result_outside_missing_or_without_a_band_is_a_fault():
+    bands = {"loss": [1, 2], "ok": [True, True]}
+    assert faults({"loss": 1.5, "ok": True, "name": "x"}, bands) == []
+    assert faults({"loss": 2, "ok": True}, bands) == []  # both ends belong to the band
+    for wrong in ({"loss": 2.1}, {"loss": 0.9}, {"loss": float("nan")}, {"ok": False}, {"new": 1}):
+        assert len(faults({"loss": 1.5, "ok": True} | wrong, bands)) == 1, wrong
+    assert faults({"loss": 1.5}, bands) == ["ok is not recorded"]
+    assert outside({"loss": 1.5}, bands) == []
+
+
+def test_bands_name_lessons_that_exist():
+    named = {lesson for bands in BANDS.values() for lesson in bands}
+    assert named == {path.stem for path in LESSONS}
+
+
+# How a lesson is written and stored
+
+
+@pytest.fixture
+def notebook(lesson):
+    return nbformat.read(lesson, as_version=4)
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def outputs(notebook):
+    return [output for cell in code_cells(notebook) for output in cell.outputs]
+
+
+def texts(output):
+    """What an output says in words: {kind: text}, pictures left out."""
+    kinds = {kind: data for kind, data in output.get("data", {}).items() if not kind.startswith("image/")}
+    return kinds | ({output.name: output.text} if output.output_type == "stream" else {})
+
+
+@every_lesson
+def test_parameters_are_typed_explained_and_checked_at_once(lesson, notebook):
+    tagged = [i for i, cell in enumerate(notebook.cells) if "parameters" in cell.metadata.get("tags", ())]
+    assert len(tagged) == 1
+    source = notebook.cells[tagged[0]].source
+    statements = ast.parse(source).body
+    assert all(isinstance(statement, ast.AnnAssign) for statement in statements), "write `name: type = value`"
+    inspected = papermill.inspect_notebook(lesson)
+    assert list(inspected) == [statement.target.id for statement in statements], "papermill cannot read each line"
+    assert all(parameter["help"] for parameter in inspected.values()), "each line ends in `  # what it is`"
+    declared = Parameters(lesson)
+    defaults = {name: default for name, (_, default) in declared.items()}
+    assert declared.check(defaults, "default") == defaults
+    assert notebook.cells[tagged[0] + 1].cell_type == "code", "the next cell checks the parameters"
+
+
+@every_lesson
+def test_cells_are_small_and_the_last_one_records(lesson, notebook):
+    lines = {
+        cell.source: sum(map(bool, cell.source.split("\n"))) for cell in code_cells(notebook)
+    }  # not the empty ones
+    assert max(lines.values()) <= 15, max(lines, key=lines.get)
+    calls = [node.func for node in ast.walk(ast.parse(code_cells(notebook)[-1].source)) if isinstance(node, ast.Call)]
+    assert "record" in [getattr(call, "id", getattr(call, "attr", "")) for call in calls]
+
+
+@every_lesson
+def test_stored_outputs_are_of_one_run_from_top_to_bottom(lesson, notebook):
+    counts = [cell.execution_count for cell in code_cells(notebook)]
+    assert counts == list(range(1, len(counts) + 1)), "run `make outputs`"
+
+
+@every_lesson
+def test_nothing_is_stored_that_is_large_or_of_one_machine_only(lesson, notebook):
+    assert lesson.stat().st_size < 1_000_000
+    assert "widgets" not in notebook.metadata and "papermill" not in notebook.metadata
+    for cell in notebook.cells:
+        assert not {"execution", "papermill"} & set(cell.metadata), "times of a run; `make outputs` leaves them out"
+    for output in outputs(notebook):
+        assert output.output_type != "error" and output.get("name") != "stderr", output
+        said = json.dumps(texts(output), ensure_ascii=False)
+        places = r"(?<![\w.])/(home|Users|root|tmp|var/folders)/|\b[A-Z]:\\\\(Users|Windows)"
+        assert not re.search(places, said), said
+        assert str(ROOT) not in said
+
+
+@every_lesson
+def test_stored_results_are_the_lessons_own_and_in_the_cpu_bands(lesson, notebook):
+    (bundle,) = [output.data[MIME] for output in outputs(notebook) if MIME in output.get("data", {})]
+    assert bundle["lesson"] == lesson.stem
+    assert not faults(read(lesson), BANDS["cpu"][lesson.stem])
+
+
+# A lesson runs
+
+
+def environment(**more):
+    """As a shell sets it up; MPLBACKEND would take away the figures, PYTEST_ADDOPTS would add our own options."""
+    shell = {name: value for name, value in os.environ.items() if name not in ("MPLBACKEND", "PYTEST_ADDOPTS")}
+    return shell | FIXED | more
+
+
+@pytest.mark.slow
+@every_lesson
+def test_nbval_finds_the_stored_outputs_again(lesson, notebook, tmp_path):
+    command = [sys.executable, "-m", "pytest", "-o", "addopts=", "-p", "no:cacheprovider", "-q", str(lesson)]
+    options = ["--nbval", "--nbval-current-env", "--nbval-cell-timeout", "300", "--nbval-sanitize-with", str(SANITIZE)]
+    report = tmp_path / "nbval.xml"
+    done = subprocess.run(
+        [*command, *options, f"--junitxml={report}"],
+        env=environment(COURSE_RESULTS=str(tmp_path)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+    )
+    assert done.returncode == 0, done.stdout
+    suite = ElementTree.parse(report).getroot().find("testsuite")
+    assert int(suite.get("tests")) - int(suite.get("skipped")) == len(code_cells(notebook)) > 0
+    recorded = json.loads((tmp_path / f"{lesson.stem}.json").read_text(encoding="utf-8"))
+    assert not faults(decode(recorded["results"]), BANDS["cpu"][lesson.stem])
+
+
+@pytest.fixture
+def run_lesson(lesson, tmp_path, monkeypatch):
+    """A function that runs the lesson under a profile, as `course run` does, and returns its results."""
+    for name, value in FIXED.items():
+        monkeypatch.setenv(name, value)
+
+    def run_it(profile):
+        (row,) = run(plan([str(lesson)], profile), new_folder(tmp_path / "run", profile), progress=False)
+        assert row["status"] == "ok", row["error"]
+        return row["results"]
+
+    return run_it
+
+
+@pytest.mark.slow
+@every_lesson
+def test_smoke_profile(lesson, run_lesson):
+    assert not faults(run_lesson("smoke"), BANDS["smoke"][lesson.stem])
+
+
+@pytest.mark.slow
+@every_lesson
+def test_a_wrecked_run_leaves_the_bands(lesson, run_lesson, tmp_path):
+    wrecked = tmp_path / "wrecked" / f"{lesson.stem}.yaml"
+    wrecked.parent.mkdir()
+    wrecked.write_text(yaml.safe_dump(BANDS["wrecked"][lesson.stem]))
+    results, bands = run_lesson(str(wrecked.parent)), BANDS["cpu"][lesson.stem]
+    assert results.keys() >= bands.keys()
+    assert outside(results, bands), "the parameters do no harm, or the bands are too wide"
+
+
+@pytest.mark.full
+@every_lesson
+def test_make_outputs_gives_what_is_stored(lesson, notebook, tmp_path):
+    copy = tmp_path / lesson.name
+    copy.write_bytes(lesson.read_bytes())
+    command = [sys.executable, "-m", "nbconvert", "--to", "notebook", "--execute", "--inplace", str(copy)]
+    options = ["record_timing=False", "timeout=900"]
+    subprocess.run(
+        [*command, *(f"--ExecutePreprocessor.{option}" for option in options)]
+        + ["--NotebookExporter.preprocessors=course_lib.outputs.Committed"],
+        env=environment(),
+        check=True,
+    )
+    stored, fresh = (
+        [[sanitized(texts(output)) for output in cell.outputs] for cell in code_cells(each)]
+        for each in (notebook, nbformat.read(copy, as_version=4))
+    )
+    assert fresh == stored
+
+
+def sanitized(said):
+    """`said` with nbval's replacements, as plain text."""
+    said = json.dumps(said, ensure_ascii=False, sort_keys=True, indent=1).replace("\\n", "\n")
+    for pattern, replacement in get_sanitize_patterns(SANITIZE.read_text()):
+        said = re.sub(pattern, replacement, said)
+    return said
