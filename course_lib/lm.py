@@ -20,7 +20,10 @@ CODE_POINTS = 0x110000  # of Unicode: what an unknown character could have been
 
 
 class LanguageModel(Protocol):
-    """p(next token | tokens so far). Log-probabilities are natural; V is the vocabulary size, B a batch."""
+    """p(next token | tokens so far). Log-probabilities are natural; V is the vocabulary size, B a batch.
+
+    Ids may arrive on any device, or as NumPy arrays: a model moves them to where it computes.
+    """
 
     def score(self, ids: Tensor, targets: Tensor | None = None) -> Tensor:
         """ids (B, T) → log p of the token after each position: of `targets` (B, T), or of every token (B, T, V)."""
@@ -85,8 +88,7 @@ def evaluate(
         raise ValueError(f"block is {block} and context {context}: expected block ≥ 1 (or None) and context ≥ 0")
     documents = [text] if isinstance(text, str) else text
     pieces = [piece for d in documents for piece in vocab.pieces(d)[0 if vocab.markers else 1 :]]
-    known = set(vocab.tokens)
-    nats = _spelling([piece for piece in pieces if piece not in known], spell)
+    nats = _spelling([piece for piece in pieces if piece not in vocab], spell)
 
     windows = [w for d in documents for w in _windows(vocab.encode(d), block, context)]
     n_tokens = sum(n_scored for _, n_scored in windows)

@@ -28,14 +28,20 @@ class Vocabulary:
         unknown: bool = False,
     ):
         special = [UNKNOWN] * unknown + [BEGIN, END] * markers
-        self.tokens = special + [token for token in tokens if token not in special]
+        ordinary = [token for token in tokens if token not in special]
+        self.tokens = special + ordinary
         self.split, self.markers, self.unknown = split, markers, unknown
-        self._id = {token: i for i, token in enumerate(self.tokens)}
-        self.begin_id, self.end_id, self.unknown_id = (self._id.get(s) if s in special else None
-                                                       for s in (BEGIN, END, UNKNOWN))  # fmt: skip
+        self.unknown_id = 0 if unknown else None
+        self.begin_id, self.end_id = (len(special) - 2, len(special) - 1) if markers else (None, None)
+        # The special tokens are not in here: `<s>` written in a text is text, never a marker.
+        self._id = {token: i for i, token in enumerate(ordinary, start=len(special))}
 
     def __len__(self) -> int:
         return len(self.tokens)
+
+    def __contains__(self, piece: str) -> bool:
+        """Whether a piece of text has an id of its own."""
+        return piece in self._id
 
     def pieces(self, text: str) -> Sequence[str]:
         """The text cut into pieces, known or not; joined, they are the text again."""
@@ -78,7 +84,7 @@ class Characters(Vocabulary):
     def __init__(self, text: str | Iterable[str], markers: bool = False, unknown: bool = False):
         texts = [text] if isinstance(text, str) else text
         super().__init__(sorted(set().union(*texts)), list, markers, unknown)
-        codes = {ord(token): i for i, token in enumerate(self.tokens) if len(token) == 1}
+        codes = {ord(token): i for token, i in self._id.items()}
         self._by_code = np.full(max(codes, default=0) + 2, -1)  # the last entry serves every higher code point
         self._by_code[list(codes)] = list(codes.values())
 

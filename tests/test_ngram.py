@@ -187,6 +187,13 @@ def test_interpolation_weights_are_the_best_on_held_out_text(order):
     assert nats(best) <= min(nats(w) for w in grid + nearby if 0 <= w.min() <= w.max() <= 1) + 1e-9
 
 
+def test_interpolation_weights_stay_weights_where_an_order_is_never_asked():
+    """No context of two tokens of the held-out text was ever seen: order 3 is never asked, and nothing divides by 0."""
+    vocab = Characters("abcd")
+    weights = fit_interpolation(count_ngrams(vocab, "abababab" + "cd", 3), vocab, "acacadad")
+    assert np.isfinite(weights).all() and ((weights >= 0) & (weights <= 1)).all()
+
+
 def test_kneser_ney_beats_absolute_discounting_where_a_word_follows_only_one_other():
     """The example that continuation counts are for: 'o' is frequent, but only ever after 't'."""
     text = "tototototo" + "abacbcabcb"

@@ -276,7 +276,9 @@ def test_ctrl_c_keeps_what_was_computed(good, make_notebook, tmp_path):
     sleep = "print('computed', flush=True)\nopen('sleeping', 'w')\nimport time\ntime.sleep(600)"
     endless = make_notebook(tmp_path, "00_endless", PARAMETERS, sleep)
     out = tmp_path / "out"
-    script = "from course_lib.cli import main; main()"
+    # A job in the background ignores Ctrl-C, and would hand that on.
+    script = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    script += "from course_lib.cli import main; main()"
     command = [sys.executable, "-c", script, "run", str(endless), str(good), "--output", str(out)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     deadline = time.monotonic() + 60

@@ -23,9 +23,12 @@ def test_words_keep_frequent_pieces_and_mark_the_rest_unknown():
     assert [vocab.tokens[i] for i in vocab.encode("我喜欢写")] == ["<s>", "我", "喜欢", "<unk>", "</s>"]
 
 
-def test_a_marker_spelled_in_the_text_is_not_a_marker():
-    vocab = Characters("<s>a</s>", markers=True)
-    assert vocab.decode(vocab.encode("<s>a</s>")) == "<s>a</s>"
+@pytest.mark.parametrize("split", [list, lambda text: ["<s>", text[3:-4], "</s>"]])
+def test_a_marker_spelled_in_the_text_is_not_a_marker(split):
+    vocab = Vocabulary(["a", *"</s>"], split, markers=True, unknown=True)
+    ids = vocab.encode("<s>a</s>")
+    assert [i for i in ids if i in (vocab.begin_id, vocab.end_id)] == [ids[0], ids[-1]]
+    assert "<s>" not in vocab and "a" in vocab
 
 
 def test_unknown_character_is_named():

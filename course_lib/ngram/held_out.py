@@ -14,7 +14,7 @@ def fit_interpolation(
     vocab: Vocabulary,
     held_out: str | Sequence[str],
     order: int | None = None,
-    steps: int = 20,
+    steps: int = 100,
 ) -> np.ndarray:
     """The weights λ_1 … λ_n for `interpolation` that make the held-out text most probable (Jelinek and Mercer 1980).
 
@@ -37,5 +37,6 @@ def fit_interpolation(
         by_uniform = passed_on[0] * (1 - used[0]) / (counts.vocab_size - (counts.begin_id is not None))
         total = drew.sum(0) + by_uniform
         drew, by_uniform = drew / total, by_uniform / total
-        weights = drew.sum(1) / np.where(asked, np.cumsum(drew, axis=0) + by_uniform, 0.0).sum(1)
-    return weights
+        offered = np.where(asked, np.cumsum(drew, axis=0) + by_uniform, 0.0).sum(1)
+        np.divide(drew.sum(1), offered, out=weights, where=offered > 0)  # an order never asked keeps its weight
+    return weights.clip(0, 1)  # rounding may reach beyond
