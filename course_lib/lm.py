@@ -22,7 +22,7 @@ CODE_POINTS = 0x110000  # of Unicode: what an unknown character could have been
 class LanguageModel(Protocol):
     """p(next token | tokens so far). Log-probabilities are natural; V is the vocabulary size, B a batch.
 
-    Ids may arrive on any device, or as NumPy arrays: a model moves them to where it computes.
+    Ids arrive as tensors on the CPU or as NumPy arrays: a model moves them to where it computes.
     """
 
     def score(self, ids: Tensor, targets: Tensor | None = None) -> Tensor:
@@ -82,10 +82,11 @@ def evaluate(
              longer unknown pieces need a speller, e.g. `lambda p: evaluate(speller, letters, p).nats`.
 
     A vocabulary with markers predicts the first token (after `<s>`) and the end; one without predicts neither.
-    Raises ValueError for nothing to predict, block < 1, context < 0, or long unknown pieces without `spell`.
+    Raises ValueError for nothing to predict, block < 1, context < 0 or without a block, and for long unknown pieces
+    without `spell`.
     """
-    if block is not None and block < 1 or context < 0:
-        raise ValueError(f"block is {block} and context {context}: expected block ≥ 1 (or None) and context ≥ 0")
+    if context < 0 or (context > 0 if block is None else block < 1):
+        raise ValueError(f"block is {block} and context {context}: expected a block ≥ 1 and context ≥ 0, or neither")
     documents = [text] if isinstance(text, str) else text
     pieces = [piece for d in documents for piece in vocab.pieces(d)[0 if vocab.markers else 1 :]]
     nats = _spelling([piece for piece in pieces if piece not in vocab], spell)

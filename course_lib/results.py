@@ -10,6 +10,8 @@ import nbformat
 from IPython.display import display
 from tabulate import tabulate
 
+from course_lib.files import write_whole
+
 MIME = "application/vnd.course.results+json"
 Value = bool | int | float | str
 
@@ -35,7 +37,8 @@ def record(lesson: str, **values) -> None:
     folder = os.environ.get("COURSE_RESULTS")
     if folder:
         Path(folder).mkdir(parents=True, exist_ok=True)
-        write_text(Path(folder) / f"{lesson}.json", json.dumps(data, indent=1, allow_nan=False) + "\n")
+        content = json.dumps(data, indent=1, allow_nan=False) + "\n"
+        write_whole(Path(folder) / f"{lesson}.json", content.encode())
     rows = [(name, show(value)) for name, value in results.items()]
     table = tabulate(rows, headers=("result", lesson), disable_numparse=True)
     display({MIME: data, "text/plain": table}, raw=True)
@@ -76,16 +79,6 @@ def decode(results: dict[str, Value]) -> dict[str, Value]:
 def show(value: Value) -> str:
     """`value` for a reader: floats with four significant digits."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write `text` to `path` in one step: a reader sees the old file or the new one, never half of one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8", newline="")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _plain(name: str, value) -> Value:

@@ -196,6 +196,7 @@ def test_bad_sampling_settings_are_named(settings, message):
     [
         ({"block": 0}, "block is 0"),
         ({"context": -1}, "context -1"),
+        ({"context": 3}, "block is None and context 3"),
         ({"text": "a"}, "no token"),
         ({"text": []}, "no token"),
     ],

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from course_lib import results
+from course_lib.files import write_whole
 
 VALUES = {
     "zeta": 0.12345678,
@@ -120,13 +121,13 @@ def test_notebooks_without_results_and_with_too_many(make_notebook, tmp_path):
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
-    results.write_text(tmp_path / "a.json", "old")
+    write_whole(tmp_path / "a.json", b"old")
 
     def full_disk(*_):
         raise OSError("no space left")
 
     monkeypatch.setattr(os, "replace", full_disk)
     with pytest.raises(OSError, match="no space left"):
-        results.write_text(tmp_path / "a.json", "new")
+        write_whole(tmp_path / "a.json", b"new")
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
     assert (tmp_path / "a.json").read_text() == "old"

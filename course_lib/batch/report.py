@@ -12,21 +12,22 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from course_lib.results import encode, show, write_text
+from course_lib.files import write_whole
+from course_lib.results import encode, show
 
 
 def save(rows: list[dict], folder: Path) -> None:
     """Write `rows` to <folder>/results.json, and to results.csv with a column for each parameter and result,
     such as parameters.steps and results.perplexity. Non-finite numbers are "NaN", "Infinity", "-Infinity"."""
     rows = encode(rows)
-    write_text(folder / "results.json", json.dumps(rows, indent=1, allow_nan=False) + "\n")
+    write_whole(folder / "results.json", (json.dumps(rows, indent=1, allow_nan=False) + "\n").encode())
     flat = [_flatten(row) for row in rows]
     columns = list(dict.fromkeys(name for row in flat for name in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(flat)
-    write_text(folder / "results.csv", text.getvalue())
+    write_whole(folder / "results.csv", text.getvalue().encode())
 
 
 def table(rows: list[dict]) -> str:

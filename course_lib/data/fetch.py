@@ -9,7 +9,8 @@ import pooch
 import requests
 
 from course_lib.data import archive
-from course_lib.data.files import DataError, check, read_bytes, sha256, write_bytes
+from course_lib.data.files import DataError, check, read_bytes, sha256
+from course_lib.files import write_whole
 from course_lib.paths import ROOT, data_folder
 
 SOURCES = ROOT / "data" / "sources.toml"
@@ -102,7 +103,7 @@ def _fetch_members(name: str, source: dict, folder: Path, files: list[str]) -> N
         for file, content in archive.members(path, source["folder"], files):
             remedy = f"Restore data/sources.toml. {again}."
             check(content, source["files"][file], f"{file} in {path.name}", remedy)
-            write_bytes(folder / file, content)
+            write_whole(folder / file, content)
             absent.discard(file)
     if absent:
         raise DataError(

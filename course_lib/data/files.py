@@ -1,7 +1,6 @@
-"""One file at a time: read, write, check and decode it, and say clearly what is wrong with it."""
+"""One file at a time: read, check and decode it, and say clearly what is wrong with it."""
 
 import hashlib
-import os
 from pathlib import Path
 
 
@@ -15,16 +14,6 @@ def read_bytes(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}. Check the path and your rights to it.") from error
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all; OSError if that fails."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(content)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def sha256(content: bytes) -> str:
