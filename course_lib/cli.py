@@ -1,5 +1,7 @@
 """The command `course`: run lessons, fetch data. Thin over the library."""
 
+import os
+import sys
 from pathlib import Path
 
 import click
@@ -16,6 +18,8 @@ class UsageError(click.ClickException):
 @click.group()
 def main() -> None:
     """Large Models from First Principles: run the lessons, fetch their data."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # a pipe without UTF-8 must not stop a run over a message
 
 
 @main.command()
@@ -42,6 +46,7 @@ def run(lessons: tuple[str, ...], profile: str, texts: tuple[str, ...], output: 
         folder = runner.new_folder(output, profile)
     except RunError as error:
         raise UsageError(str(error)) from error
+    os.environ.pop("MPLBACKEND", None)  # a backend chosen outside would take the figures out of the notebooks
     rows = runner.run(jobs, folder, say=click.echo)
     click.echo(report.table(rows))
     if any(row["status"] != "ok" for row in rows):

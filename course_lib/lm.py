@@ -22,7 +22,9 @@ CODE_POINTS = 0x110000  # of Unicode: what an unknown character could have been
 class LanguageModel(Protocol):
     """p(next token | tokens so far). Log-probabilities are natural; V is the vocabulary size, B a batch.
 
-    Ids arrive as tensors on the CPU or as NumPy arrays: a model moves them to where it computes.
+    Ids arrive as tensors on the CPU or as NumPy arrays: a model moves them to where it computes. T may be a whole text:
+    a recurrent model walks through it in pieces, one with a bounded context says that it needs blocks. log p is
+    float32 or float64, −inf or close to it for tokens that never follow. Judging and sampling want no dropout.
     """
 
     def score(self, ids: Tensor, targets: Tensor | None = None) -> Tensor:
@@ -51,7 +53,7 @@ class Evaluation:
     @property
     def perplexity(self) -> float:
         """exp(nats per token)."""
-        return math.exp(self.nats_per_token) if math.isfinite(self.nats) else math.inf
+        return torch.tensor(self.nats_per_token, dtype=torch.float64).exp().item()  # overflows to inf, unlike math.exp
 
     @property
     def nats_per_character(self) -> float:
@@ -87,16 +89,18 @@ def evaluate(
     """
     if context < 0 or (context > 0 if block is None else block < 1):
         raise ValueError(f"block is {block} and context {context}: expected a block ≥ 1 and context ≥ 0, or neither")
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}: expected 1 or more")
     documents = [text] if isinstance(text, str) else text
     pieces = [piece for d in documents for piece in vocab.pieces(d)[0 if vocab.markers else 1 :]]
     nats = _spelling([piece for piece in pieces if piece not in vocab], spell)
 
-    windows = [w for d in documents for w in _windows(vocab.encode(d), block, context)]
+    windows = [w for ids in vocab.encode_each(text) for w in _windows(ids, block, context)]
     n_tokens = sum(n_scored for _, n_scored in windows)
     if not n_tokens:
         raise ValueError("there is no token to predict: without markers, a text needs at least two tokens")
     for (_, n_scored), batch in _batches(windows, batch_size):
-        with torch.inference_mode():
+        with torch.no_grad():
             log_p = model.score(batch[:, :-1], batch[:, 1:])
         nats -= float(log_p[:, -n_scored:].cpu().double().sum())
 
@@ -157,26 +161,28 @@ def generate(
     temperature 0 is greedy: always the most probable token. See `next_token_probabilities` for the others.
     Raises ValueError for an empty prompt where the vocabulary has no begin marker, and for numbers out of range.
     """
-    ids = _prompt_ids(vocab, prompt)
-    state, log_p, generator = model.start(batch_size), None, torch.Generator().manual_seed(seed)
-    drawn: list[Tensor] = []
-    finished = torch.zeros(batch_size, dtype=torch.bool)
-    with torch.inference_mode():
-        for i in range(len(ids) + n_tokens):
-            if i < len(ids):
-                token = torch.full((batch_size,), int(ids[i]))
-            else:
-                if vocab.unknown_id is not None:
-                    log_p[:, vocab.unknown_id] = -math.inf  # it has no spelling to print
-                p = next_token_probabilities(log_p, temperature, top_k, top_p)
-                token = torch.multinomial(p.cpu(), 1, generator=generator)[:, 0]
-                if vocab.end_id is not None:
-                    token[finished] = vocab.end_id
-                    finished |= token == vocab.end_id
-                drawn.append(token)
-                if finished.all():
-                    break
-            log_p, state = model.step(state, token)
+    if n_tokens < 0 or batch_size < 1:
+        raise ValueError(f"n_tokens is {n_tokens} and batch_size {batch_size}: expected 0 or more, and 1 or more")
+    _check_sampling(temperature, top_k, top_p)
+    ids, never = _prompt_ids(vocab, prompt), [i for i in (vocab.unknown_id, vocab.begin_id) if i is not None]
+    state, generator = model.start(batch_size), torch.Generator().manual_seed(seed)
+    finished, drawn = torch.zeros(batch_size, dtype=torch.bool), []
+    with torch.no_grad():
+        for i in ids:
+            log_p, state = model.step(state, torch.full((batch_size,), int(i)))
+        for _ in range(n_tokens):
+            if drawn:
+                log_p, state = model.step(state, drawn[-1])
+            log_p = log_p.clone()
+            log_p[:, never] = -math.inf  # `<unk>` has no spelling to print, and a text begins but once
+            p = next_token_probabilities(log_p, temperature, top_k, top_p)
+            token = torch.multinomial(p.cpu(), 1, generator=generator)[:, 0]
+            if vocab.end_id is not None:
+                token[finished] = vocab.end_id
+                finished |= token == vocab.end_id
+            drawn.append(token)
+            if finished.all():
+                break
     rows = torch.stack(drawn, 1).tolist() if drawn else [[]] * batch_size
     return [prompt + vocab.decode(row) for row in rows]
 
@@ -190,12 +196,7 @@ def next_token_probabilities(
     top_k:       only the k most probable tokens (Fan et al. 2018).
     top_p:       only the most probable tokens that together reach top_p (Holtzman et al. 2020), at least one.
     """
-    if temperature < 0:
-        raise ValueError(f"temperature is {temperature}: expected 0 (greedy) or more")
-    if top_k is not None and top_k < 1:
-        raise ValueError(f"top_k is {top_k}: expected 1 or more, or None for all tokens")
-    if top_p is not None and not 0 < top_p <= 1:
-        raise ValueError(f"top_p is {top_p}: expected a number above 0 and up to 1, or None for all tokens")
+    _check_sampling(temperature, top_k, top_p)
     if temperature == 0:
         return torch.nn.functional.one_hot(log_p.argmax(-1), log_p.shape[-1]).to(log_p.dtype)
     ranked, order = (log_p / temperature).sort(dim=-1, descending=True, stable=True)
@@ -214,3 +215,12 @@ def _prompt_ids(vocab: Vocabulary, prompt: str) -> np.ndarray:
     if vocab.begin_id is None:
         raise ValueError("the prompt is empty and this vocabulary has no begin marker: give at least one token")
     return np.array([vocab.begin_id])
+
+
+def _check_sampling(temperature: float, top_k: int | None, top_p: float | None) -> None:
+    if temperature < 0:
+        raise ValueError(f"temperature is {temperature}: expected 0 (greedy) or more")
+    if top_k is not None and top_k < 1:
+        raise ValueError(f"top_k is {top_k}: expected 1 or more, or None for all tokens")
+    if top_p is not None and not 0 < top_p <= 1:
+        raise ValueError(f"top_p is {top_p}: expected a number above 0 and up to 1, or None for all tokens")

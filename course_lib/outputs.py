@@ -7,7 +7,8 @@ import nbformat
 from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from nbformat import NotebookNode
 
-from course_lib.paths import NOTEBOOKS, ROOT
+from course_lib.atomic import write_whole
+from course_lib.paths import ROOT, lessons
 
 FIGURES = ROOT / "docs" / "figures"
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -44,9 +45,11 @@ def figures(notebook: Path) -> dict[str, bytes]:
 def main() -> None:
     """Write the figures of all lessons to docs/figures/."""
     FIGURES.mkdir(parents=True, exist_ok=True)
-    for notebook in sorted(NOTEBOOKS.glob("*.ipynb")):
-        for name, png in figures(notebook).items():
-            (FIGURES / f"{name}.png").write_bytes(png)
+    found = {f"{name}.png": png for lesson in lessons() for name, png in figures(lesson).items()}
+    for stale in {path.name for path in FIGURES.glob("*.png")} - found.keys():
+        (FIGURES / stale).unlink()
+    for name, png in found.items():
+        write_whole(FIGURES / name, png)
 
 
 if __name__ == "__main__":

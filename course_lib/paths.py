@@ -1,11 +1,16 @@
 """Where the course keeps its things. Every other file asks here, so that lessons run from any working directory."""
 
 import os
+import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
-PROFILES = NOTEBOOKS / "profiles"
+
+
+def lessons(folder: Path = NOTEBOOKS) -> list[Path]:
+    """The lessons in a folder, in order: `01_name.ipynb`. Scratch notebooks and JupyterLab's copies are none."""
+    return sorted(path for path in folder.glob("*.ipynb") if re.fullmatch(r"\d\d_\w+", path.stem))
 
 
 def data_folder() -> Path:

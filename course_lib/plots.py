@@ -1,7 +1,6 @@
 """The look of the course's figures: readable on light and on dark pages, and safe for colour-blind readers."""
 
 import matplotlib.pyplot as plt
-from cycler import cycler
 
 # Okabe and Ito (2008): distinct under every common form of colour blindness. Markers differ too.
 COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
@@ -16,7 +15,7 @@ def use_style() -> None:
             "figure.dpi": 100,
             "figure.facecolor": "white",
             "figure.constrained_layout.use": True,
-            "axes.prop_cycle": cycler(color=COLORS, marker=MARKERS),
+            "axes.prop_cycle": plt.cycler(color=COLORS, marker=MARKERS),
             "axes.spines.top": False,
             "axes.spines.right": False,
             "axes.grid": True,

@@ -10,7 +10,7 @@ import nbformat
 from IPython.display import display
 from tabulate import tabulate
 
-from course_lib.files import write_whole
+from course_lib.atomic import write_whole
 
 MIME = "application/vnd.course.results+json"
 Value = bool | int | float | str

@@ -46,7 +46,7 @@ class Vocabulary:
     def pieces(self, text: str) -> Sequence[str]:
         """The text cut into pieces, known or not; joined, they are the text again."""
         pieces = self.split(text)
-        if sum(map(len, pieces)) != len(text):
+        if "".join(pieces) != text:
             raise VocabularyError("`split` lost characters: joined, the pieces must give the text again")
         return pieces
 
@@ -67,6 +67,13 @@ class Vocabulary:
                 )
             ids[ids < 0] = self.unknown_id
         return np.concatenate([[self.begin_id], ids, [self.end_id]]) if self.markers else ids
+
+    def encode_each(self, text: str | Sequence[str]) -> list[np.ndarray]:
+        """A running text as one sequence of ids, or a list of documents as a sequence each; errors as `encode`."""
+        documents = [text] if isinstance(text, str) else text
+        if not isinstance(text, str) and "" in documents:
+            raise VocabularyError(f"document {documents.index('')} of {len(documents)} is empty: leave it out")
+        return [self.encode(document) for document in documents]
 
     def _ids(self, text: str) -> np.ndarray:
         """One id per piece, −1 for an unknown one."""
@@ -94,15 +101,16 @@ class Characters(Vocabulary):
 
 
 class Words(Vocabulary):
-    """The pieces that occur at least `min_count` times in the documents, most frequent first, and `<unk>`."""
+    """The pieces that occur at least `min_count` times in a text or documents, most frequent first, and `<unk>`."""
 
     def __init__(
         self,
-        documents: Iterable[str],
+        documents: str | Iterable[str],
         split: Callable[[str], Sequence[str]],
         min_count: int = 2,
         markers: bool = True,
     ):
+        documents = [documents] if isinstance(documents, str) else documents
         counts = Counter(piece for document in documents for piece in split(document))
         kept = sorted((piece for piece, n in counts.items() if n >= min_count), key=lambda p: (-counts[p], p))
         super().__init__(kept, split, markers, unknown=True)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from course_lib.lm import CODE_POINTS, evaluate, generate, next_token_probabilities
+from course_lib.lm import CODE_POINTS, Evaluation, evaluate, generate, next_token_probabilities
 from course_lib.ngram import NGram, count_ngrams
 from course_lib.vocab import Characters, Vocabulary, Words
 
@@ -104,6 +104,12 @@ def test_an_impossible_text_costs_infinitely_much():
     assert evaluate(Fixed([1.0, 0.0]), Characters("ab"), "aab").perplexity == math.inf
 
 
+@pytest.mark.parametrize(("nats", "perplexity"), [(2.0, math.exp(1.0)), (2000.0, math.inf)])
+def test_perplexity_of_a_diverged_model_is_infinite_and_no_error(nats, perplexity):
+    assert Evaluation(nats, 2, 2, "").perplexity == pytest.approx(perplexity)
+    assert math.isnan(Evaluation(math.nan, 2, 2, "").perplexity)
+
+
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
@@ -170,6 +176,58 @@ def test_a_sequence_ends_at_its_end_marker_while_others_go_on():
     assert 0 in lengths and max(lengths) > 5  # (0.7)^k: some stop at once, some go on
 
 
+def test_a_model_can_train_after_it_was_judged_and_sampled():
+    """What a model computes on first use and keeps (positions, masks) must still take part in a backward pass."""
+
+    class Lazy(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight, self.table = torch.nn.Parameter(torch.zeros(5)), None
+
+        def score(self, ids, targets=None):
+            if self.table is None:
+                self.table = torch.arange(5.0)
+            log_p = (self.weight * self.table).log_softmax(-1)
+            return log_p.expand(*ids.shape, -1) if targets is None else log_p[targets]
+
+        def start(self, batch_size):
+            return None
+
+        def step(self, state, ids):
+            return self.score(ids), None
+
+    vocab = Characters("abcde")
+    for use in (lambda m: evaluate(m, vocab, "abc"), lambda m: generate(m, vocab, "a", 3)):
+        model = Lazy()
+        use(model)
+        model.score(torch.zeros(1, 2, dtype=torch.long)).sum().backward()
+        assert model.weight.grad is not None
+
+
+class Bounded(Fixed):
+    """Reads at most `n` tokens, and hands out its own tensor."""
+
+    def __init__(self, p, n):
+        super().__init__(p)
+        self.n = n
+
+    def start(self, batch_size):
+        return 0
+
+    def step(self, state, ids):
+        assert state < self.n, "one token too many"
+        return self.log_p.expand(len(ids), -1), state + 1
+
+
+def test_generation_reads_no_more_than_it_needs_and_leaves_the_model_alone():
+    vocab = Characters("ab", markers=True, unknown=True)
+    model = Bounded([0.3, 0.3, 0, 0.2, 0.2], 8)
+    before = model.log_p.clone()
+    (text,) = generate(model, vocab, "", 8)  # <s> is read, then seven of the eight drawn
+    assert len(text) == 8  # neither <unk> nor <s> was drawn
+    assert torch.equal(model.log_p, before)
+
+
 def test_unknown_is_never_generated():
     vocab = Characters("ab", markers=True, unknown=True)
     assert "<unk>" not in generate(Fixed([0.9, 0, 0, 0.05, 0.05]), vocab, "a", 100)[0]
@@ -182,6 +240,9 @@ def test_unknown_is_never_generated():
         ({"top_k": 0}, "top_k is 0"),
         ({"top_p": 0}, "top_p is 0"),
         ({"top_p": 1.5}, "top_p is 1.5"),
+        ({"n_tokens": -3}, "n_tokens is -3"),
+        ({"batch_size": 0}, "batch_size 0"),
+        ({"n_tokens": 0, "temperature": -1}, "temperature is -1"),
         ({"prompt": ""}, "prompt is empty"),
         ({"prompt": "z"}, "'z'"),
     ],
@@ -197,7 +258,9 @@ def test_bad_sampling_settings_are_named(settings, message):
         ({"block": 0}, "block is 0"),
         ({"context": -1}, "context -1"),
         ({"context": 3}, "block is None and context 3"),
+        ({"batch_size": -1}, "batch_size is -1"),
         ({"text": "a"}, "no token"),
+        ({"text": ["abc", ""]}, "document 1 of 2 is empty"),
         ({"text": []}, "no token"),
     ],
 )

@@ -159,23 +159,26 @@ def test_an_ngram_is_found_by_its_tokens_and_gives_them_back():
     assert counts.levels[2].raw[rows].tolist() == by_hand
 
 
-@pytest.mark.parametrize("vocab_size", [200, 300, 70_000])
+@pytest.mark.parametrize("vocab_size", [200, 255, 256, 65_535, 65_536, 70_000])
 def test_any_vocabulary_size_is_counted_alike(vocab_size):
     """Tokens are stored in 8, 16 or 32 bits, and five of the largest do not fit into 63: nothing may overflow."""
-    ids = np.random.default_rng(0).integers(0, 5, 500) * (vocab_size // 5)
-    small, large = Counts([ids // (vocab_size // 5)], 5, 5), Counts([ids], 5, vocab_size)
+    small_ids = np.random.default_rng(0).integers(0, 5, 500)
+    spread = np.linspace(0, vocab_size - 1, 5).astype(int)  # the first and the last id are among them
+    small, large = Counts([small_ids], 5, 5), Counts([spread[small_ids]], 5, vocab_size)
     for a, b in zip(small.levels, large.levels, strict=True):
         assert np.array_equal(a.raw, b.raw) and np.array_equal(a.context, b.context)
-    assert np.array_equal(small.tokens(5, np.arange(9)) * (vocab_size // 5), large.tokens(5, np.arange(9)))
+    assert np.array_equal(spread[small.tokens(5, np.arange(9))], large.tokens(5, np.arange(9)))
     top = np.array([vocab_size - 1, 0] * 10)
     assert Counts([top], 2, vocab_size).levels[0].raw.tolist() == [10, 10]
 
 
 @pytest.mark.parametrize("order", [2, 3])
-def test_interpolation_weights_are_the_best_on_held_out_text(order):
+@pytest.mark.parametrize("markers", [False, True])
+@pytest.mark.parametrize("length", [25, 300])  # in a short text many contexts were never seen
+def test_interpolation_weights_are_the_best_on_held_out_text(order, markers, length):
     """No weights on a grid, and none nearby, make the held-out text more probable than those that EM found."""
-    text, held_out = small_text(0, 300), small_text(1, 300)
-    vocab = Characters(text)
+    text, held_out = small_text(0, length), small_text(1, 300)
+    vocab = Characters(text + held_out, markers=markers)
     counts = count_ngrams(vocab, text, order)
 
     def nats(weights):
@@ -214,6 +217,9 @@ def test_kneser_ney_beats_absolute_discounting_where_a_word_follows_only_one_oth
         (lambda v: count_ngrams(v, "ab", 3), ["2 tokens", "order 3", "more text"]),
         (lambda v: count_ngrams(v, [], 3), ["0 tokens"]),
         (lambda v: count_ngrams(v, "", 1), ["empty"]),
+        (lambda v: count_ngrams(v, ["ab", ""], 1), ["document 1 of 2"]),
+        (lambda v: Counts([np.array([0, 3])], 1, 3), ["0 to 3", "0 to 2"]),
+        (lambda v: fit_interpolation(count_ngrams(v, "abc", 2), v, ["a"]), ["no token to predict"]),
         (lambda v: count_ngrams(v, "abz", 1), ["'z'", "unknown=True"]),
         (lambda v: NGram(count_ngrams(v, "abcab", 2), order=3), ["order is 3", "1 to 2"]),
         (lambda v: NGram(count_ngrams(v, "abcab", 2), partial(additive, k=0)), ["k is 0"]),

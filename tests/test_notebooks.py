@@ -19,10 +19,10 @@ from nbval.plugin import get_sanitize_patterns
 from course_lib.batch.parameters import Parameters
 from course_lib.batch.plan import plan
 from course_lib.batch.run import new_folder, run
-from course_lib.paths import NOTEBOOKS, ROOT
+from course_lib.paths import ROOT, lessons
 from course_lib.results import MIME, decode, read
 
-LESSONS = sorted(NOTEBOOKS.glob("*.ipynb"))
+LESSONS = lessons()
 SANITIZE = Path(__file__).with_name("nbval_sanitize.cfg")
 
 # As `make outputs` sets them: the stored outputs are from two threads and no GPU.

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from course_lib import results
-from course_lib.files import write_whole
+from course_lib.atomic import write_whole
 
 VALUES = {
     "zeta": 0.12345678,

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nbformat
@@ -293,3 +294,39 @@ def test_ctrl_c_keeps_what_was_computed(good, make_notebook, tmp_path):
     rows = json.loads((out / "results.json").read_text())
     assert [row["status"] for row in rows] == ["interrupted"]
     assert "computed" in (out / "00_endless.ipynb").read_text()
+
+
+def test_scratch_notebooks_and_copies_are_no_lessons(make_notebook, tmp_path):
+    for name in ("01_good", "01_good-Copy1", "Untitled", "02_next"):
+        make_notebook(tmp_path, name, PARAMETERS)
+    assert [path.stem for path in planning.find_lessons([], tmp_path)] == ["01_good", "02_next"]
+    assert [path.stem for path in planning.find_lessons(["01"], tmp_path)] == ["01_good"]
+
+
+def test_runs_that_start_at_once_get_folders_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(runner, "ROOT", tmp_path)
+    monkeypatch.setattr(time, "strftime", lambda _: "now")
+    with ThreadPoolExecutor(16) as pool:
+        folders = list(pool.map(lambda _: runner.new_folder(None, "smoke"), range(16)))
+    assert len(set(folders)) == 16
+
+
+@pytest.mark.slow
+def test_results_that_cannot_be_written_do_not_stop_the_run(good, make_notebook, tmp_path):
+    blocking = make_notebook(tmp_path, "00_block", PARAMETERS, "import os\nos.mkdir('results.csv')")
+    said = []
+    jobs = planning.plan([str(blocking), str(good)])
+    rows = runner.run(jobs, runner.new_folder(tmp_path / "out", "cpu"), say=said.append, progress=False)
+    assert [row["status"] for row in rows] == ["ok", "ok"]
+    assert any("cannot write the results" in line for line in said)
+
+
+def test_a_profile_that_is_not_utf8(good, tmp_path):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / f"{good.stem}.yaml").write_bytes("rate: 0.25\n".encode("utf-16"))  # what `>` writes in an old PowerShell
+    (job,) = planning.plan([str(good)], str(folder))
+    assert job.given == {"rate": 0.25}
+    (folder / f"{good.stem}.yaml").write_bytes(b"text: \xe9\n")
+    with pytest.raises(RunError, match="not valid YAML"):
+        planning.plan([str(good)], str(folder))

@@ -41,6 +41,16 @@ def test_empty_text_is_refused():
         Characters("abc").encode("")
 
 
-def test_a_split_that_loses_characters_is_refused():
+@pytest.mark.parametrize("split", [str.split, lambda text: list(text.lower())])
+def test_a_split_that_loses_or_changes_characters_is_refused(split):
     with pytest.raises(VocabularyError, match="lost characters"):
-        Vocabulary(["a", "b"], split=str.split).encode("a b")
+        Vocabulary(["a", "b"], split=split).encode("A b")
+
+
+def test_words_of_a_text_and_of_documents_most_frequent_first():
+    def split(text):
+        return text.replace(" ", "| |").split("|")
+
+    by_text = Words("b a b a b", split)
+    assert by_text.tokens[3:] == [" ", "b", "a"]
+    assert Words(["b a b", " a b"], split).tokens == by_text.tokens

@@ -78,7 +78,7 @@ class Parameters(dict[str, tuple[str, object]]):
 def read_profile(file: Path) -> dict[str, object]:
     """The values in a flat YAML file, as `papermill -f` reads them; RunError for anything else in it."""
     try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+        values = yaml.safe_load(file.read_bytes())
     except yaml.YAMLError as error:
         raise RunError(f"{file}: not valid YAML ({_first_line(error)})") from error
     if values is None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from course_lib.batch.parameters import Parameters, RunError, near, read_profile
 from course_lib.paths import NOTEBOOKS
+from course_lib.paths import lessons as lessons_in
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ def plan(
     Raises RunError.
     """
     files = find_lessons(lessons, notebooks)
-    known = {file.stem for file in notebooks.glob("*.ipynb")} | {file.stem for file in files}
+    known = {file.stem for file in (*lessons_in(notebooks), *files)}
     folder = find_profile(profile, known, notebooks)
     jobs = []
     for file in files:
@@ -51,7 +52,7 @@ def plan(
 
 def find_lessons(lessons: Sequence[str], notebooks: Path = NOTEBOOKS) -> list[Path]:
     """The notebooks that `lessons` name, each once, in that order; every notebook where none is named."""
-    every = {file.stem: file.resolve() for file in sorted(notebooks.glob("*.ipynb"))}
+    every = {file.stem: file.resolve() for file in lessons_in(notebooks)}
     if not every and not lessons:
         raise RunError(f"no lessons in {notebooks}")
     found = [_find_lesson(lesson, every) for lesson in lessons] or list(every.values())

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from course_lib.files import write_whole
+from course_lib.atomic import write_whole
 from course_lib.results import encode, show
 
 

@@ -24,10 +24,10 @@ def new_folder(output: Path | None, profile: str) -> Path:
 
     Raises RunError where it cannot be written to, or holds files of an earlier run.
     """
-    stem = f"{Path(profile).resolve().name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    names = (stem if n == 1 else f"{stem}-{n}" for n in itertools.count(1))
-    folder = output or next(path for path in (ROOT / "runs" / name for name in names) if not path.exists())
+    folder = output or ROOT / "runs" / f"{Path(profile).resolve().name}-{time.strftime('%Y%m%d-%H%M%S')}"
     try:
+        if output is None:
+            folder = _claim(folder)
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
             raise RunError(f"{folder}: holds files already; each run needs a new folder")
@@ -35,6 +35,17 @@ def new_folder(output: Path | None, profile: str) -> Path:
     except OSError as error:
         raise RunError(f"{folder}: cannot write there ({error.strerror}); name another folder") from error
     return folder.resolve()
+
+
+def _claim(folder: Path) -> Path:
+    """`folder`, or the first of folder-2, folder-3, … that did not exist: runs may start in the same second."""
+    for n in itertools.count(1):
+        try:
+            path = folder if n == 1 else folder.with_name(f"{folder.name}-{n}")
+            path.mkdir(parents=True)
+            return path
+        except FileExistsError:
+            continue
 
 
 def run(jobs: Sequence[Job], folder: Path, say: Callable[[str], None] = print, progress: bool = True) -> list[dict]:
@@ -68,7 +79,10 @@ def run(jobs: Sequence[Job], folder: Path, say: Callable[[str], None] = print, p
                 **provenance,
             }
         )
-        report.save(rows, folder)
+        try:
+            report.save(rows, folder)
+        except OSError as problem:  # a full disk, or results.csv open in another program
+            say(f"cannot write the results to {folder}: {problem.strerror or problem}; they are still in the notebooks")
         if error:
             say(f"{job.lesson} {status}: {error}\n  {notebook}")
         if status == "interrupted":

@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 import pooch
 import requests
 
+from course_lib.atomic import write_whole
 from course_lib.data import archive
 from course_lib.data.files import DataError, check, read_bytes, sha256
-from course_lib.files import write_whole
 from course_lib.paths import ROOT, data_folder
 
 SOURCES = ROOT / "data" / "sources.toml"

@@ -35,7 +35,7 @@ class Counts:
     n-grams that end in the same way stand together, for every n at once: a raw count is the length of a run of
     equal rows, a continuation count the number of runs within a longer run.
 
-    Raises ValueError for order < 1, no tokens, or only sequences shorter than the order.
+    Raises ValueError for order < 1, no tokens, ids outside the vocabulary, or only sequences shorter than the order.
     """
 
     def __init__(self, sequences: Sequence[np.ndarray], order: int, vocab_size: int, begin_id: int | None = None):
@@ -111,9 +111,12 @@ class Counts:
 
 def _columns(sequences: Sequence[np.ndarray], order: int, vocab_size: int) -> list[np.ndarray]:
     """For each position the token there plus 1, the one before plus 1, …; 0 where the sequence had not begun."""
+    sequences = [sequence for sequence in sequences if len(sequence)]
     starts = np.cumsum([0, *map(len, sequences)])[:-1]
-    starts = starts[[len(sequence) > 0 for sequence in sequences]]
-    columns = [np.concatenate(sequences).astype(np.min_scalar_type(vocab_size)) + 1]
+    tokens = np.concatenate(sequences)
+    if not 0 <= tokens.min() <= tokens.max() < vocab_size:
+        raise ValueError(f"ids run from {tokens.min()} to {tokens.max()}: expected 0 to {vocab_size - 1}")
+    columns = [tokens.astype(np.min_scalar_type(vocab_size)) + 1]
     for _ in range(1, order):
         column = np.roll(columns[-1], 1)
         column[starts] = 0
@@ -153,5 +156,4 @@ def contexts_of(ids: np.ndarray, n: int) -> np.ndarray:
 
 def count_ngrams(vocab: Vocabulary, text: str | Sequence[str], order: int) -> Counts:
     """Count a running text (one sequence) or a list of documents (a sequence each)."""
-    documents = [text] if isinstance(text, str) else text
-    return Counts([vocab.encode(d) for d in documents], order, len(vocab), vocab.begin_id)
+    return Counts(vocab.encode_each(text), order, len(vocab), vocab.begin_id)

@@ -21,10 +21,13 @@ def fit_interpolation(
     Think of each token as drawn by one order: start at the highest; with probability λ_k use order k, else go down.
     E-step: how likely it is that order k drew this token. M-step: λ_k = how often k drew / how often k was asked.
     The held-out text must not be the counted one, or the highest order would take all the weight.
+    Raises ValueError for a held-out text without a token to predict.
     """
     order = counts.order if order is None else order
-    documents = [held_out] if isinstance(held_out, str) else held_out
-    pairs = [(contexts_of(ids[None, :-1], order), ids[1:]) for ids in map(vocab.encode, documents)]
+    sequences = [ids for ids in vocab.encode_each(held_out) if len(ids) > 1]
+    if not sequences:
+        raise ValueError("the held-out text has no token to predict: pass a longer one")
+    pairs = [(contexts_of(ids[None, :-1], order), ids[1:]) for ids in sequences]
     grams, contexts = counts.lookup(*map(np.concatenate, zip(*pairs, strict=True)))
     tables = maximum_likelihood(counts, order)
     share = np.stack([np.append(s, 0.0)[g] for (s, _), g in zip(tables, grams, strict=True)])  # (n, N)

@@ -42,7 +42,8 @@ class NGram:
         ids = self._checked(ids)
         if targets is None:
             contexts = contexts_of(ids, self.order)
-            rows = [_log(self._distribution(c)) for c in np.array_split(contexts, 1 + len(contexts) // 1000)]
+            n_pieces = 1 + len(contexts) * self.counts.vocab_size // 1_000_000  # each a few dozen MB
+            rows = [_log(self._distribution(c)) for c in np.array_split(contexts, n_pieces)]
             return torch.cat(rows).reshape(*ids.shape, -1)
         targets = self._checked(targets)
         if np.array_equal(ids[:, 1:], targets[:, :-1]):
