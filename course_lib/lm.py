@@ -218,7 +218,7 @@ def _prompt_ids(vocab: Vocabulary, prompt: str) -> np.ndarray:
 
 
 def _check_sampling(temperature: float, top_k: int | None, top_p: float | None) -> None:
-    if temperature < 0:
+    if not temperature >= 0:
         raise ValueError(f"temperature is {temperature}: expected 0 (greedy) or more")
     if top_k is not None and top_k < 1:
         raise ValueError(f"top_k is {top_k}: expected 1 or more, or None for all tokens")

@@ -14,5 +14,8 @@ def lessons(folder: Path = NOTEBOOKS) -> list[Path]:
 
 
 def data_folder() -> Path:
-    """The folder of fetched data sets: `COURSE_DATA` if set (a shared disk, say), else `data/` of the repository."""
-    return Path(os.environ.get("COURSE_DATA") or ROOT / "data").resolve()
+    """The folder of fetched data sets: `COURSE_DATA` if set (a shared disk, say), else `data/` of the repository.
+
+    A relative `COURSE_DATA` counts from the repository, whatever the working directory: notebooks have their own.
+    """
+    return (ROOT / Path(os.environ.get("COURSE_DATA") or "data").expanduser()).resolve()

@@ -16,7 +16,7 @@ import pytest
 from course_lib.data import DataError, datasets, fetch_all, load
 from course_lib.data.fetch import sources
 from course_lib.data.split import shuffled
-from course_lib.paths import ROOT
+from course_lib.paths import ROOT, data_folder
 
 # ---- the real data, brought to disk by set-up
 
@@ -450,3 +450,13 @@ def test_a_bad_plain_download(place, served, words):
         load("tiny_shakespeare")
     assert all(word in str(error.value) for word in [*words, "`course data tiny_shakespeare`"])
     assert place.files("tiny_shakespeare") == {}
+
+
+def test_a_relative_data_folder_is_the_same_from_every_working_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COURSE_DATA", "shared/data")
+    assert data_folder() == (ROOT / "shared" / "data").resolve()
+    monkeypatch.setenv("COURSE_DATA", "~/data")
+    assert data_folder() == (Path.home() / "data").resolve()
+    monkeypatch.setenv("COURSE_DATA", str(tmp_path))
+    assert data_folder() == tmp_path.resolve()

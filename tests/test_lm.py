@@ -237,6 +237,7 @@ def test_unknown_is_never_generated():
     ("settings", "message"),
     [
         ({"temperature": -1}, "temperature is -1"),
+        ({"temperature": math.nan}, "temperature is nan"),
         ({"top_k": 0}, "top_k is 0"),
         ({"top_p": 0}, "top_p is 0"),
         ({"top_p": 1.5}, "top_p is 1.5"),

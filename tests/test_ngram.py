@@ -220,6 +220,7 @@ def test_kneser_ney_beats_absolute_discounting_where_a_word_follows_only_one_oth
         (lambda v: count_ngrams(v, ["ab", ""], 1), ["document 1 of 2"]),
         (lambda v: Counts([np.array([0, 3])], 1, 3), ["0 to 3", "0 to 2"]),
         (lambda v: fit_interpolation(count_ngrams(v, "abc", 2), v, ["a"]), ["no token to predict"]),
+        (lambda v: fit_interpolation(count_ngrams(v, "abc", 2), v, "abc", 9), ["order is 9", "1 to 2"]),
         (lambda v: count_ngrams(v, "abz", 1), ["'z'", "unknown=True"]),
         (lambda v: NGram(count_ngrams(v, "abcab", 2), order=3), ["order is 3", "1 to 2"]),
         (lambda v: NGram(count_ngrams(v, "abcab", 2), partial(additive, k=0)), ["k is 0"]),

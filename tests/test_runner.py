@@ -330,3 +330,11 @@ def test_a_profile_that_is_not_utf8(good, tmp_path):
     (folder / f"{good.stem}.yaml").write_bytes(b"text: \xe9\n")
     with pytest.raises(RunError, match="not valid YAML"):
         planning.plan([str(good)], str(folder))
+
+
+@pytest.mark.parametrize("profile", ["", "empty"])
+def test_a_profile_without_files_is_refused(good, tmp_path, profile, monkeypatch):
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RunError, match="no .yaml file"):
+        planning.plan([str(good)], profile)

@@ -73,7 +73,10 @@ def find_profile(profile: str, known: set[str], notebooks: Path = NOTEBOOKS) -> 
             return None
         names = {path.name for path in profiles.glob("*") if path.is_dir()} | {"cpu"}
         raise RunError(f"no profile {profile!r}; {near(profile, sorted(names))} (a folder's path will do, too)")
-    for file in sorted(folder.glob("*.y*ml")):
+    files = sorted(folder.glob("*.y*ml"))
+    if not profile or not files:
+        raise RunError(f"profile {profile!r}: {folder} holds no .yaml file; name a folder with <lesson>.yaml in it")
+    for file in files:
         if file.stem not in known:
             raise RunError(f"{file}: there is no lesson {file.stem!r}; {near(file.stem, sorted(known))}")
         if file.suffix != ".yaml":

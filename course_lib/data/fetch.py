@@ -65,10 +65,11 @@ def fetch(name: str) -> list[str]:
     except requests.RequestException as error:  # an OSError too, so it comes first
         host = urlsplit(source.get("url") or archive.index_url()).hostname  # the whole URL may hold a password
         reason = type(error).__name__ if error.response is None else f"HTTP {error.response.status_code}"
+        offline = ["python_docs", *(other for other in on_disk() if other != name)]
         raise DataError(
-            f"data set {name!r} is not complete on disk, and fetching it from {host} failed ({reason}). When you are "
-            f"online, run `course data {name}`. Without a network these work: "
-            f"{', '.join(['python_docs', *on_disk()])}, and any text file of yours by its path."
+            f"data set {name!r} is missing or damaged on disk, and fetching it from {host} failed ({reason}). When you "
+            f"are online, run `course data {name}`. Without a network these work: {', '.join(offline)}, and any text "
+            "file of yours by its path."
         ) from error
     except OSError as error:
         raise DataError(

@@ -21,9 +21,11 @@ def fit_interpolation(
     Think of each token as drawn by one order: start at the highest; with probability λ_k use order k, else go down.
     E-step: how likely it is that order k drew this token. M-step: λ_k = how often k drew / how often k was asked.
     The held-out text must not be the counted one, or the highest order would take all the weight.
-    Raises ValueError for a held-out text without a token to predict.
+    Raises ValueError for a held-out text without a token to predict, and an order that was not counted.
     """
     order = counts.order if order is None else order
+    if not 1 <= order <= counts.order:
+        raise ValueError(f"order is {order}: these counts serve orders 1 to {counts.order}")
     sequences = [ids for ids in vocab.encode_each(held_out) if len(ids) > 1]
     if not sequences:
         raise ValueError("the held-out text has no token to predict: pass a longer one")
