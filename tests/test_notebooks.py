@@ -204,7 +204,11 @@ def test_make_outputs_gives_what_is_stored(lesson, notebook, tmp_path):
         check=True,
     )
     stored, fresh = (
-        [[sanitized(texts(output)) for output in cell.outputs] for cell in code_cells(each)]
+        [
+            [sanitized(texts(output)) for output in cell.outputs]
+            for cell in code_cells(each)
+            if "nbval-ignore-output" not in cell.metadata.get("tags", ())  # measured times differ from run to run
+        ]
         for each in (notebook, nbformat.read(copy, as_version=4))
     )
     assert fresh == stored

@@ -1,11 +1,17 @@
 """`make outputs` stores the same notebook whatever differed between two runs, and keeps what nbval needs."""
 
+import base64
+import io
+
+import matplotlib.pyplot as plt
 import nbformat
+import numpy as np
 from nbconvert import NotebookExporter
 from nbformat import v4
+from PIL import Image
 from traitlets.config import Config
 
-from course_lib.outputs import WIDGET
+from course_lib.outputs import WIDGET, with_palette
 
 
 def committed(outputs: list, metadata: dict) -> str:
@@ -36,10 +42,41 @@ def test_two_runs_give_one_file():
 
 
 def test_what_a_reader_and_nbval_need_stays():
-    result = v4.new_output("execute_result", {"text/plain": "2", "image/png": "aGk="}, execution_count=3)
+    result = v4.new_output("execute_result", {"text/plain": "2", "text/html": "<b>2</b>"}, execution_count=3)
     error_text = v4.new_output("stream", name="stderr", text="careful\n")
     notebook = nbformat.reads(committed([stdout("x\n"), error_text, result], {}), as_version=4)
     assert notebook.metadata.kernelspec.name == "python3"
     assert notebook.cells[0].execution_count == 3
     assert notebook.cells[0].metadata.tags == ["parameters"]
     assert notebook.cells[0].outputs == [stdout("x\n"), error_text, result]
+
+
+def png(picture: Image.Image) -> str:
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def pixels(png: str) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB")).astype(int)
+
+
+def test_a_figure_becomes_smaller_and_looks_the_same():
+    figure, axis = plt.subplots()
+    for slope in range(8):
+        axis.plot(slope * np.linspace(0, 1, 50))
+    buffer = io.BytesIO()
+    figure.savefig(buffer)
+    plt.close(figure)
+    before = base64.b64encode(buffer.getvalue()).decode()
+    display = v4.new_output("display_data", {"image/png": before, "text/plain": "<Figure>"})
+    (stored,) = nbformat.reads(committed([display], {}), as_version=4).cells[0].outputs
+    after = stored.data["image/png"]
+    assert len(after) < len(before) / 2
+    assert np.sqrt(((pixels(after) - pixels(before)) ** 2).mean()) < 2
+
+
+def test_a_picture_of_many_colours_stays_as_it_is():
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    photograph = png(Image.fromarray(noise))
+    assert with_palette(photograph) == photograph

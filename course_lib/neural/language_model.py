@@ -1,0 +1,91 @@
+"""What every neural language model shares: reading on from a state, and from it the protocol of `course_lib.lm`."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from numbers import Integral
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+PIECE = 2**16  # tokens read at a time while scoring: bounds the memory, changes no number
+
+
+class NeuralLanguageModel(nn.Module):
+    """A network that reads ids and gives logits for each next token; a subclass supplies `start` and `advance`.
+
+    Training calls the model itself or `loss`; `score` and `step` are for judging and sampling: dropout is off in them,
+    whatever the mode, and the mode stays as it was.
+    """
+
+    def __init__(self, vocab_size: int):
+        super().__init__()
+        require_sizes(vocab_size=vocab_size)
+        self.vocab_size = vocab_size
+
+    def start(self, batch_size: int) -> Any:
+        """The state before anything was read."""
+        raise NotImplementedError
+
+    def advance(self, state: Any, ids: Tensor) -> tuple[Tensor, Any]:
+        """Read ids (B, T) on from a state → logits of the token after each (B, T, V), and the new state."""
+        raise NotImplementedError
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Logits (B, T, V) of the token after each of ids (B, T), from a cold start."""
+        return self.advance(self.start(len(ids)), ids)[0]
+
+    def loss(self, ids: Tensor, targets: Tensor) -> Tensor:
+        """Cross-entropy in nats per token, a scalar: the mean of −log p(targets), both (B, T)."""
+        return F.cross_entropy(self(ids).flatten(0, 1), targets.flatten())
+
+    def score(self, ids: Tensor, targets: Tensor | None = None) -> Tensor:
+        """ids (B, T) → log p of `targets` (B, T), or of every next token (B, T, V). The text is read piece by piece."""
+        ids, parts = self._checked(ids), []
+        targets = None if targets is None else self._checked(targets)
+        length = max(1, PIECE // max(1, len(ids)))
+        with without_dropout(self):
+            state = self.start(len(ids))
+            for i in range(0, ids.shape[1], length):
+                logits, state = self.advance(state, ids[:, i : i + length])
+                log_p = logits.log_softmax(-1)
+                if targets is not None:
+                    log_p = log_p.gather(-1, targets[:, i : i + length, None])[..., 0]
+                parts.append(log_p)
+        return torch.cat(parts, 1)
+
+    def step(self, state: Any, ids: Tensor) -> tuple[Tensor, Any]:
+        """Read one token per sequence, ids (B,) → log p of the next (B, V), and the new state."""
+        with without_dropout(self):
+            logits, state = self.advance(state, self._checked(ids)[:, None])
+        return logits[:, -1].log_softmax(-1), state
+
+    def _checked(self, ids: Tensor) -> Tensor:
+        """The ids where the model computes. They are checked where they come from: a device need not be waited for."""
+        ids = torch.as_tensor(ids)
+        if ids.numel() and not 0 <= ids.min() <= ids.max() < self.vocab_size:
+            raise ValueError(
+                f"ids run from {ids.min()} to {ids.max()}: this model knows 0 to {self.vocab_size - 1}; "
+                "encode the text with the vocabulary that the model was made for"
+            )
+        return ids.to(next(self.parameters()).device, torch.long)
+
+
+def require_sizes(**sizes: int) -> None:
+    """Raise ValueError for the first size that is not a whole number of 1 or more."""
+    for name, size in sizes.items():
+        if not isinstance(size, Integral) or size < 1:
+            raise ValueError(f"{name} is {size!r}: expected a whole number, 1 or more")
+
+
+@contextmanager
+def without_dropout(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode within the block; afterwards every module has the mode it had before."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode

@@ -1,0 +1,52 @@
+"""One step of training by gradient."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+
+class GradientStep:
+    """An update for `train`: loss → gradients → (clipping) → optimiser → (learning-rate schedule).
+
+    loss:     draws a batch and returns its loss, a scalar: `lambda: model.loss(*blocks())`.
+    schedule: one of `torch.optim.lr_scheduler`, stepped after each update.
+    clip:     longest gradient allowed, all parameters taken as one vector; a longer one is scaled down to it
+              (Pascanu, Mikolov and Bengio 2013).
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        loss: Callable[[], Tensor],
+        schedule: torch.optim.lr_scheduler.LRScheduler | None = None,
+        clip: float | None = None,
+    ):
+        if clip is not None and not clip > 0:
+            raise ValueError(f"clip is {clip}: expected a length above 0, or None")
+        self.model, self.optimizer, self.loss, self.schedule, self.clip = model, optimizer, loss, schedule, clip
+
+    def __call__(self) -> dict[str, Tensor]:
+        self.model.train()
+        self.optimizer.zero_grad()
+        loss = self.loss()
+        loss.backward()
+        if self.clip is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.clip)
+        self.optimizer.step()
+        if self.schedule is not None:
+            self.schedule.step()
+        return {"loss": loss.detach()}
+
+    def state_dict(self) -> dict:
+        """All that a step changes."""
+        return {name: part.state_dict() for name, part in self._parts().items()}
+
+    def load_state_dict(self, state: dict) -> None:
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+
+    def _parts(self) -> dict:
+        parts = {"model": self.model, "optimizer": self.optimizer, "schedule": self.schedule}
+        return {name: part for name, part in parts.items() if part is not None}
