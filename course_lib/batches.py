@@ -1,5 +1,7 @@
 """Training batches of a running text: blocks that start at random places."""
 
+from numbers import Integral
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -14,14 +16,20 @@ class Blocks:
     """
 
     def __init__(self, ids: np.ndarray | Tensor, length: int, batch_size: int, device: torch.device | str = "cpu"):
-        if length < 1 or batch_size < 1:
-            raise ValueError(f"length is {length} and batch_size {batch_size}: expected 1 or more of each")
+        for name, size in {"length": length, "batch_size": batch_size}.items():
+            if not isinstance(size, Integral) or size < 1:
+                raise ValueError(f"{name} is {size!r}: expected a whole number, 1 or more")
+        ids = torch.as_tensor(ids, device=device)
+        if ids.ndim != 1 or ids.is_floating_point():
+            raise ValueError(
+                f"ids have shape {tuple(ids.shape)} and type {ids.dtype}: expected one row of whole numbers"
+            )
         if len(ids) <= length:
             raise ValueError(
                 f"the text has {len(ids)} tokens: a block of length {length} and the token after it need "
                 f"{length + 1}; take a longer text or a length of {max(len(ids) - 1, 0)} or less"
             )
-        self.ids, self.batch_size = torch.as_tensor(ids, device=device).long(), batch_size
+        self.ids, self.batch_size = ids.long(), batch_size
         self.offsets = torch.arange(length + 1, device=device)
 
     def __call__(self) -> tuple[Tensor, Tensor]:

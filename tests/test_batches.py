@@ -51,8 +51,8 @@ def test_pytorchs_seed_repeats_and_calls_differ():
     [
         (9, 0, 4, ["length is 0", "1 or more"]),
         (9, -2, 4, ["length is -2"]),
-        (9, 3, 0, ["batch_size 0"]),
-        (9, 3, -1, ["batch_size -1"]),
+        (9, 3, 0, ["batch_size is 0"]),
+        (9, 3, -1, ["batch_size is -1"]),
         (9, 9, 4, ["9 tokens", "length 9", "10", "8 or less"]),
         (9, 50, 4, ["9 tokens", "length 50", "51", "8 or less"]),
         (0, 1, 4, ["0 tokens"]),
@@ -63,3 +63,9 @@ def test_bad_sizes_are_named(n, length, batch_size, words):
     with pytest.raises(ValueError) as error:
         Blocks(np.arange(n), length, batch_size)
     assert all(word in str(error.value) for word in words), error.value
+
+
+@pytest.mark.parametrize("ids", [np.zeros((3, 9), int), np.zeros(9), np.zeros(())])
+def test_ids_that_are_no_text_are_named(ids):
+    with pytest.raises(ValueError, match="one row of whole numbers"):
+        Blocks(ids, 2, 2)

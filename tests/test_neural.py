@@ -395,14 +395,23 @@ def test_an_open_forget_gate_keeps_the_cell(make, bias):
 
 
 @pytest.mark.parametrize("make", [LSTM, nn.LSTM], ids=["own", "torch's"])
-def test_opening_the_gate_adds_one_to_that_gate_alone(make):
+def test_opening_the_gate_sets_that_gate_alone(make):
     lstm = make(2, 3)
     before = {name: p.detach().clone() for name, p in lstm.named_parameters()}
-    open_forget_gate(lstm)
-    change = {name: (p.detach() - before[name]) for name, p in lstm.named_parameters()}
-    gates = sum(change[f"bias_{source}_l0"] for source in ("ih", "hh")).reshape(4, 3)  # i, f, g, o
-    close(gates, torch.tensor([[0.0], [1], [0], [0]]).expand(4, 3))
-    assert not any(change[name].any() for name in change if name.startswith("weight"))
+    for bias in (3.0, 1.0):  # once more does not add up
+        open_forget_gate(lstm, bias)
+        biases = sum(getattr(lstm, f"bias_{source}_l0").detach() for source in ("ih", "hh")).reshape(4, 3)  # i, f, g, o
+        close(biases[1], torch.full((3,), bias))
+    for name, parameter in lstm.named_parameters():
+        others = [0, 2, 3] if name.startswith("bias") else [0, 1, 2, 3]
+        assert all(torch.equal(parameter.chunk(4)[gate], before[name].chunk(4)[gate]) for gate in others)
+
+
+def test_every_layers_gate_is_opened():
+    lstm = nn.LSTM(2, 3, num_layers=2)
+    open_forget_gate(lstm, 2.0)
+    for layer in (0, 1):
+        close(getattr(lstm, f"bias_ih_l{layer}").chunk(4)[1], torch.full((3,), 2.0))
 
 
 def test_own_and_torchs_layer_make_the_same_language_model(ids):
@@ -462,7 +471,13 @@ def test_ids_out_of_range_are_named(model, wrong, named):
             judge()
 
 
-@pytest.mark.parametrize("layer", [RNN(2, 3), nn.GRU(2, 3, batch_first=True)])
-def test_only_an_lstm_has_a_forget_gate_to_open(layer):
-    with pytest.raises(TypeError, match=f"{type(layer).__name__} has no forget gate"):
+@pytest.mark.parametrize("layer", [RNN(2, 3), nn.GRU(2, 3, batch_first=True), nn.LSTM(2, 3, bias=False)])
+def test_only_an_lstm_with_biases_has_a_forget_gate_to_open(layer):
+    with pytest.raises(TypeError, match=rf"{type(layer).__name__}\(.*no forget gate"):
         open_forget_gate(layer)
+
+
+@pytest.mark.parametrize("settings", [{"bidirectional": True}, {"proj_size": 2}])
+def test_layers_that_cannot_serve_are_refused(settings):
+    with pytest.raises(ValueError, match="bidirectional.*proj_size"):
+        RecurrentLanguageModel(5, nn.LSTM(2, 3, batch_first=True, **settings))

@@ -30,6 +30,8 @@ class Interrupted(Exception):
 class Walk:
     """An update of one number, moved by all three generators; `losses` plans what the calls return."""
 
+    settings = "a walk"
+
     def __init__(self, losses=None):
         self.x, self.losses, self.n_calls, self.moves = torch.zeros(()), losses, 0, []
 
@@ -313,7 +315,8 @@ def test_a_finished_run_comes_back_at_once(never_stopped, tmp_path, capsys):
     update = network(optimizer=optimizer)
     run(update, tmp_path / "c.pt")
     again = cut_before(network(optimizer=optimizer), 0)
-    history = train(again, N, checkpoint=str(tmp_path / "c.pt"), evaluate=lambda: 1 / 0, early_stop=EarlyStop("x", 1))
+    history = train(again, N, checkpoint=str(tmp_path / "c.pt"), evaluate=lambda: 1 / 0,
+                    early_stop=EarlyStop("held out", 4))  # fmt: skip
     assert same(outcome(again, history), expected)
     assert "finished at step" in capsys.readouterr().out
 
@@ -439,9 +442,6 @@ def spoil(kind: str, path: Path, good: bytes) -> None:
     }
     if kind in plain:
         path.write_bytes(plain[kind])
-    elif kind == "a folder":
-        path.unlink()
-        path.mkdir()
     elif kind == "code, pickled":
         path.write_bytes(pickle.dumps(Code(path.with_name("executed"))))
     elif kind == "code in a checkpoint":
@@ -453,7 +453,7 @@ def spoil(kind: str, path: Path, good: bytes) -> None:
 
 
 BAD_FILES = ["empty", "noise", "noise after a good start", "text", "figures", "a line", "a list, pickled", "an image",
-             "a folder", "code, pickled", "code in a checkpoint", "a tensor", "a list", "nothing", "an empty dict",
+             "code, pickled", "code in a checkpoint", "a tensor", "a list", "nothing", "an empty dict",
              "weights alone"]  # fmt: skip
 
 
@@ -535,8 +535,28 @@ def test_a_deeper_recurrent_model_is_not_taken_for_a_shallower(tmp_path):
 
 
 def test_a_checkpoint_of_another_run_is_refused(half_way):
-    assert all(word in refused(network(30), half_way, n_steps=30) for word in ("20 steps", "30"))
-    assert "seed 4" in refused(network(), half_way, seed=4)
+    assert "n_steps is 20, here it is 30" in refused(network(30), half_way, n_steps=30)
+    assert "seed is 0, here it is 4" in refused(network(), half_way, seed=4)
+    assert "early_stop is held out, 4, here it is held out, 7" in refused(network(), half_way, patience=7)
+
+
+@pytest.mark.parametrize("setting", ["lr", "weight_decay", "clip"])
+def test_a_checkpoint_of_other_settings_is_refused(setting, half_way):
+    """What was learned at one rate must not be taken for another's result."""
+    model = network().model
+    rates = {"lr": 0.1, "weight_decay": 0.0} | ({setting: 0.01} if setting != "clip" else {})
+    adam = torch.optim.Adam(model.parameters(), **rates)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(adam, rates["lr"], total_steps=N)
+    clip = 0.5 if setting != "clip" else 0.7
+    update = GradientStep(model, adam, lambda: model.loss(*Blocks(IDS, 6, 4)()), schedule, clip)
+    assert "settings" in refused(update, half_way)
+
+
+def test_a_checkpoint_that_cannot_be_read_is_the_machines_trouble(half_way):
+    half_way.unlink()
+    half_way.mkdir()
+    with pytest.raises(OSError, match="half way"):
+        run(network(), half_way)
 
 
 def test_a_checkpoint_of_another_optimizer_is_refused(half_way):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-PIECE = 2**16  # tokens read at a time while scoring: bounds the memory, changes no number
+PIECE = 2**23  # logits computed at a time while scoring: bounds the memory, changes no number
 
 
 class NeuralLanguageModel(nn.Module):
@@ -40,11 +40,12 @@ class NeuralLanguageModel(nn.Module):
         """Cross-entropy in nats per token, a scalar: the mean of −log p(targets), both (B, T)."""
         return F.cross_entropy(self(ids).flatten(0, 1), targets.flatten())
 
+    @torch.no_grad()
     def score(self, ids: Tensor, targets: Tensor | None = None) -> Tensor:
         """ids (B, T) → log p of `targets` (B, T), or of every next token (B, T, V). The text is read piece by piece."""
         ids, parts = self._checked(ids), []
         targets = None if targets is None else self._checked(targets)
-        length = max(1, PIECE // max(1, len(ids)))
+        length = max(1, PIECE // max(1, len(ids) * self.vocab_size))
         with without_dropout(self):
             state = self.start(len(ids))
             for i in range(0, ids.shape[1], length):
@@ -55,6 +56,7 @@ class NeuralLanguageModel(nn.Module):
                 parts.append(log_p)
         return torch.cat(parts, 1)
 
+    @torch.no_grad()
     def step(self, state: Any, ids: Tensor) -> tuple[Tensor, Any]:
         """Read one token per sequence, ids (B,) → log p of the next (B, V), and the new state."""
         with without_dropout(self):
@@ -82,10 +84,11 @@ def require_sizes(**sizes: int) -> None:
 @contextmanager
 def without_dropout(model: nn.Module) -> Iterator[None]:
     """Evaluation mode within the block; afterwards every module has the mode it had before."""
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
+    training = [module for module in model.modules() if module.training]
+    for module in training:
+        module.training = False
     try:
         yield
     finally:
-        for module, mode in modes.items():
-            module.training = mode
+        for module in training:
+            module.training = True

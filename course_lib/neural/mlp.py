@@ -29,6 +29,6 @@ class MLP(NeuralLanguageModel):
 
     def advance(self, state: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
         read = torch.cat([state, ids], 1)
-        windows = self.embedding(read.unfold(1, self.window, 1)).flatten(2)  # (B, T, window · d_embedding)
+        windows = self.embedding(read).unfold(1, self.window, 1).mT.flatten(2)  # (B, T, window · d_embedding)
         logits = self.output(self.dropout(torch.tanh(self.hidden(windows))))
         return logits, read[:, read.shape[1] - self.window + 1 :]

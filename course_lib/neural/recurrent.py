@@ -76,12 +76,14 @@ class LSTM(_Recurrent):
 
 
 def open_forget_gate(lstm: nn.Module, bias: float = 1.0) -> None:
-    """Add `bias` to the forget gates' input, so that a new LSTM remembers by default (Gers et al. 2000; Jozefowicz et
-    al. 2015). For `LSTM` and a one-layer `torch.nn.LSTM`; others raise TypeError."""
-    if not isinstance(lstm, LSTM | nn.LSTM):
-        raise TypeError(f"{type(lstm).__name__} has no forget gate: expected an LSTM")
+    """Set the bias of every forget gate, so that a new LSTM remembers by default (Gers et al. 2000; Jozefowicz et al.
+    2015). For `LSTM` and `torch.nn.LSTM`; others, and one without biases, raise TypeError."""
+    biases = {name: p for name, p in lstm.named_parameters() if name.startswith("bias_")}
+    if not isinstance(lstm, LSTM | nn.LSTM) or not biases:
+        raise TypeError(f"{lstm} has no forget gate with a bias: expected an LSTM")
     with torch.no_grad():
-        lstm.bias_ih_l0.chunk(4)[1].add_(bias)
+        for name, parameter in biases.items():  # of the two biases that are added, one is set and one cleared
+            parameter.chunk(4)[1].fill_(bias if name.startswith("bias_ih") else 0.0)
 
 
 class RecurrentLanguageModel(NeuralLanguageModel):
@@ -93,6 +95,8 @@ class RecurrentLanguageModel(NeuralLanguageModel):
         super().__init__(vocab_size)
         if not layer.batch_first:
             raise ValueError("the layer reads (T, B, d): make it with batch_first=True")
+        if getattr(layer, "bidirectional", False) or getattr(layer, "proj_size", 0):
+            raise ValueError("the layer is bidirectional, and would see what it must predict, or has a proj_size")
         self.embedding = nn.Embedding(vocab_size, layer.input_size)
         self.layer = layer
         self.dropout = nn.Dropout(dropout)

@@ -25,13 +25,17 @@ def load(path: Path, expected: dict) -> dict:
     """Read what `save` wrote, tensors on the CPU; nothing in the file is executed.
 
     Raises CheckpointError for a file that is damaged or no checkpoint, and where names or shapes differ from those of
-    `expected`.
+    `expected`; OSError where the file cannot be read.
     """
+    content = io.BytesIO(path.read_bytes())
     try:
-        with zipfile.ZipFile(path) as archive:  # PyTorch does not look at the checksums
+        with zipfile.ZipFile(content) as archive:  # PyTorch does not look at the checksums
             if damaged := archive.testzip():
                 raise ValueError(f"{damaged} is damaged")
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        content.seek(0)
+        state = torch.load(content, map_location="cpu", weights_only=True)
+    except MemoryError:
+        raise
     except Exception as error:  # which one depends on where the file is damaged
         reason = str(error).strip().split("\n")[0]
         raise CheckpointError(

@@ -12,7 +12,9 @@ class GradientStep:
     loss:     draws a batch and returns its loss, a scalar: `lambda: model.loss(*blocks())`.
     schedule: one of `torch.optim.lr_scheduler`, stepped after each update.
     clip:     longest gradient allowed, all parameters taken as one vector; a longer one is scaled down to it
-              (Pascanu, Mikolov and Bengio 2013).
+              (Pascanu, Mikolov and Bengio 2013). Its length before that is returned as "gradient".
+
+    A step goes on where it is: for a new run, build a new model, optimiser and step.
     """
 
     def __init__(
@@ -26,18 +28,22 @@ class GradientStep:
         if clip is not None and not clip > 0:
             raise ValueError(f"clip is {clip}: expected a length above 0, or None")
         self.model, self.optimizer, self.loss, self.schedule, self.clip = model, optimizer, loss, schedule, clip
+        groups = [{name: v for name, v in group.items() if name != "params"} for group in optimizer.param_groups]
+        kinds = [type(part).__name__ for part in (model, optimizer, schedule)]
+        self.settings = repr((kinds, groups, clip))  # as they are before training changes them
 
     def __call__(self) -> dict[str, Tensor]:
         self.model.train()
         self.optimizer.zero_grad()
         loss = self.loss()
         loss.backward()
+        values = {"loss": loss.detach()}
         if self.clip is not None:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.clip)
+            values["gradient"] = nn.utils.clip_grad_norm_(self.model.parameters(), self.clip)
         self.optimizer.step()
         if self.schedule is not None:
             self.schedule.step()
-        return {"loss": loss.detach()}
+        return values
 
     def state_dict(self) -> dict:
         """All that a step changes."""

@@ -27,7 +27,11 @@ class TrainingDiverged(RuntimeError):
 
 
 class Update(Protocol):
-    """One step of training, and all that it changes; `GradientStep` is one."""
+    """One step of training, and all that it changes; `GradientStep` is one. `settings` tells one way to train from
+    another, so that a checkpoint is not taken for another run's.
+    """
+
+    settings: str
 
     def __call__(self) -> Mapping[str, Tensor]:
         """Change the model once. Returns scalars for the history, like the loss before the change."""
@@ -53,7 +57,8 @@ def train(
 
     What is random in a step depends on `seed` and on the number of the step alone: PyTorch's, NumPy's and Python's
     global generators are seeded before each. So with `checkpoint`, the name of a file, a run that was killed and is
-    called again goes on and ends with the same weights as one never stopped; a finished run comes back at once.
+    called again goes on and ends with the same weights as one never stopped; a finished run comes back at once. (On a
+    GPU, to the last bit only with deterministic kernels. The data are not compared: one file per experiment.)
 
     evaluate:   called before the first step, every `evaluate_every` steps, and after the last.
     early_stop: looks at each evaluation; at the end the weights of the best one are put back.
@@ -123,6 +128,7 @@ class _Run:
         self.look()
         if self.history.evaluations and self.history.evaluations[-1]["step"] == self.step:
             return False
+        self.require_finite()
         values = {name: float(value) for name, value in evaluate().items()}
         if taken := values.keys() & {"step", "seconds"}:
             raise ValueError(f"`evaluate` returned {taken.pop()!r}, which the history fills in: choose another name")
@@ -131,34 +137,41 @@ class _Run:
 
     def save(self, finished: bool) -> None:
         self.look()
-        state = self.update.state_dict()
-        if bad := _not_finite(state):
-            raise TrainingDiverged(f"{bad} is no longer finite after {self.step} steps; {self._advice()}")
+        self.require_finite()
         if self.path is None:
             return
-        of_run = {"n_steps": self.n_steps, "seed": self.seed}
         stop = None if self.early_stop is None else self.early_stop.state_dict()
         progress = {"step": self.step, "finished": finished, "history": asdict(self.history), "early_stop": stop}
-        file.save(self.path, {"run": of_run, "progress": progress, "update": state})
+        file.save(self.path, {"run": self.of_run(), "progress": progress, "update": self.update.state_dict()})
         self.saved_at = self.step
+
+    def require_finite(self) -> None:
+        if bad := _not_finite(self.update.state_dict()):
+            raise TrainingDiverged(f"{bad} is no longer finite after {self.step} steps; {self._advice()}")
+
+    def of_run(self) -> dict:
+        """What tells this run from others."""
+        stop = None if self.early_stop is None else f"{self.early_stop.metric}, {self.early_stop.patience}"
+        return {"n_steps": self.n_steps, "seed": self.seed, "settings": self.update.settings, "early_stop": stop}
 
     def resume(self) -> bool:
         """Go to where the checkpoint is, if there is one; True where the run had finished."""
         if self.path is not None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+        if self.early_stop is not None:
+            self.early_stop.reset()
         if self.path is None or not self.path.exists():
-            if self.early_stop is not None:
-                self.early_stop.reset()
             return False
         state = file.load(self.path, expected={"run": {}, "progress": {}, "update": self.update.state_dict()})
-        if (run := state["run"]) != {"n_steps": self.n_steps, "seed": self.seed}:
-            raise file.CheckpointError(
-                f"{self.path} is of a run of {run['n_steps']} steps with seed {run['seed']}, this one has "
-                f"{self.n_steps} and seed {self.seed}: name another file, or delete this one"
-            )
+        for name, value in self.of_run().items():
+            if value != (there := state["run"].get(name)):
+                raise file.CheckpointError(
+                    f"{self.path} is of another run: its {name} is {there}, here it is {value}. "
+                    "Name another file, or delete this one"
+                )
         progress = state["progress"]
         self.update.load_state_dict(state["update"])
-        if self.early_stop is not None and progress["early_stop"] is not None:
+        if self.early_stop is not None:
             self.early_stop.load_state_dict(progress["early_stop"])
         self.step = self.saved_at = progress["step"]
         self.history = History(**progress["history"])
