@@ -229,6 +229,27 @@ def test_an_evaluation_may_draw_and_leave_the_model_in_evaluation_mode():
     assert all(modes[1:])  # dropout was on again after each
 
 
+@pytest.mark.parametrize("make", [lambda: Bigram(87), lambda: MLP(87, 4, 8, 16),
+                                  lambda: RecurrentLanguageModel(87, LSTM(8, 16))])  # fmt: skip
+def test_a_run_on_two_threads_gives_the_same_weights_each_time(make):
+    """Batches so large that PyTorch divides the work: a sum in no fixed order would show in the last bits."""
+    n_threads, ids = torch.get_num_threads(), np.random.default_rng(0).integers(0, 87, 20_000)
+
+    def trained():
+        torch.manual_seed(0)
+        model = make()
+        blocks, adam = Blocks(ids, 64, 64), torch.optim.Adam(model.parameters(), lr=0.1)
+        train(GradientStep(model, adam, lambda: model.loss(*blocks())), 8)
+        return [p.detach().clone() for p in model.parameters()]
+
+    torch.set_num_threads(2)
+    try:
+        first, *others = (trained() for _ in range(3))
+    finally:
+        torch.set_num_threads(n_threads)
+    assert all(same(first, other) for other in others)
+
+
 def test_another_seed_trains_otherwise():
     a, b = network(), network()
     train(a, 5, seed=0)
