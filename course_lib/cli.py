@@ -1,4 +1,4 @@
-"""The command `course`: run lessons, fetch data. Thin over the library."""
+"""The command `course`: run lessons, fetch data, grade problem sets. Thin over the library."""
 
 import os
 import sys
@@ -17,7 +17,7 @@ class UsageError(click.ClickException):
 
 @click.group()
 def main() -> None:
-    """Large Models from First Principles: run the lessons, fetch their data."""
+    """Large Models from First Principles: run the lessons, fetch their data, grade problem sets."""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # a pipe without UTF-8 must not stop a run over a message
 
@@ -65,3 +65,51 @@ def data(names: tuple[str, ...]) -> None:
         raise click.ClickException(str(error)) from error
     for name, files in fetched.items():
         click.echo(f"{name}: {f'fetched {len(files)} files' if files else 'here'}")
+
+
+class_option = click.option(
+    "--class",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The class folder; else classroom/ in the repository.",
+)
+
+
+@main.command()
+@click.argument("name", metavar="SET")
+@class_option
+def release(name: str, folder: Path | None) -> None:
+    """Cut the student copy of the problem set SET (a folder in notebooks/assignments) with nbgrader."""
+    from course_lib.grading.classroom import GradingError, classroom
+    from course_lib.grading.release import release
+
+    try:
+        click.echo(f"For your students: {release(classroom(folder), name)}")
+    except GradingError as error:
+        raise UsageError(str(error)) from error
+
+
+@main.command()
+@click.argument("name", metavar="SET")
+@class_option
+@click.option("--jobs", type=click.IntRange(1), help="Submissions at a time; else one per core.")
+@click.option("--seconds", type=click.FloatRange(1), default=60, show_default=True, help="For one cell.")
+@click.option("--memory", type=click.FloatRange(0.5), default=2, show_default=True, help="GB for one submission.")
+@click.option("--unsafe", is_flag=True, help="Run submissions without a sandbox.")
+def grade(name: str, folder: Path | None, jobs: int | None, seconds: float, memory: float, unsafe: bool) -> None:
+    """Grade what was handed in of the problem set SET, in submitted/<student>/SET/ of the class folder.
+
+    Only what is new or changed is graded. Marks (CSV and a histogram) and feedback are made anew each time.
+    The exit code is 1 if a submission could not be graded, and 2 if nothing could be.
+    """
+    from course_lib.grading.classroom import GradingError, classroom
+    from course_lib.grading.grade import grade
+    from course_lib.grading.sandbox import Limits
+
+    try:
+        limits = Limits(seconds=seconds, gigabytes=memory)
+        failed = grade(classroom(folder), name, limits, unsafe, jobs, click.echo)
+    except GradingError as error:
+        raise UsageError(str(error)) from error
+    if failed:
+        raise SystemExit(1)

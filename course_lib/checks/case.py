@@ -1,0 +1,119 @@
+"""What every check is made of: one call of an answer, and numbers compared with what they should be."""
+
+import contextlib
+import copy
+import io
+import traceback
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+CHECKS = Path(__file__).parent
+Suspect = tuple[Any, str]  # numbers that a known mistake gives (or a test: got → bool), and what to say about it
+
+
+class CheckFailed(AssertionError):
+    """An answer is not right yet: the likely mistake in one sentence, then the smallest case that shows it."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"CheckFailed: {self}"]  # what a notebook shows; where in the checks it was raised helps nobody
+
+
+class Case:
+    """One call of an answer: `Case(witten_bell, "witten_bell", [1], 3)`.
+
+    The answer gets copies of the inputs, so it may change them in place. Warnings and what it writes to stderr are
+    kept quiet: they say nothing about the result. Raises CheckFailed if the answer stops with an error or returns
+    nothing.
+    """
+
+    def __init__(self, function: Callable, name: str, *inputs: Any, shown: str | None = None):
+        self.text = shown or f"{name}({', '.join(map(show, inputs))})"
+        self.value = self._call(function, [each if callable(each) else copy.deepcopy(each) for each in inputs])
+        if self.value is None:
+            self.fail("Your function returns nothing: end it with `return` and the result.", "None")
+
+    def _call(self, function: Callable, inputs: list) -> Any:
+        try:
+            with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+                warnings.simplefilter("ignore")
+                value = function(*inputs)
+                return list(value) if isinstance(value, Iterator) else value
+        except CheckFailed:
+            raise
+        except NotImplementedError:
+            self.fail("There is no answer yet: put yours in place of `raise NotImplementedError()`.")
+        except Exception as error:
+            frames = traceback.extract_tb(error.__traceback__)
+            own = [frame.line for frame in frames if not Path(frame.filename).is_relative_to(CHECKS)]
+            where = f", in the line `{own[0]}`" if own and own[0] else ""
+            self.fail(f"Your function stopped with {type(error).__name__}: {error}{where}.")
+
+    def numbers(self, *shape: int, hint: str = "") -> np.ndarray:
+        """The result as float64 of this shape: from NumPy, PyTorch, nested lists, or {(i, j): number}, {i: {j: number}}
+        with zeros left out."""
+        try:
+            got = _filled(self.value, shape) if isinstance(self.value, Mapping) else _array(self.value)
+        except (TypeError, ValueError, IndexError, KeyError):
+            self.fail(f"The result cannot be read as numbers of shape {shape}.{hint and ' ' + hint}", self.value)
+        if got.shape != shape:
+            self.fail(f"The result has shape {got.shape}, expected {shape}.{hint and ' ' + hint}", got)
+        return got
+
+    def compare(
+        self, got: Any, expected: Any, otherwise: str, suspects: Iterable[Suspect] = (), part: str = ""
+    ) -> None:
+        """Raise CheckFailed unless the numbers agree; the first suspect that fits says why, else `otherwise`."""
+        if not close(got, expected):
+            says = (sentence for wrong, sentence in suspects if (wrong(got) if callable(wrong) else close(got, wrong)))
+            self.fail(next(says, otherwise), np.asarray(got), np.asarray(expected, float), part)
+
+    def fail(self, mistake: str, got: Any = None, expected: Any = None, part: str = "") -> None:
+        """Raise CheckFailed. `part` says which part of the result is shown."""
+        lines = [mistake, f"  case:     {self.text}{part and ', ' + part}"]
+        if got is not None:
+            lines.append(f"  got:      {show(got)}")
+        if expected is not None:
+            lines.append(f"  expected: {show(expected)}")
+        raise CheckFailed("\n".join(lines)) from None
+
+
+def close(got: Any, expected: Any) -> bool:
+    """Equal up to rounding in float32; nan equals nan."""
+    got, expected = np.asarray(got, float), np.asarray(expected, float)
+    return got.shape == expected.shape and np.allclose(got, expected, rtol=1e-4, atol=1e-5, equal_nan=True)
+
+
+def show(value: Any) -> str:
+    """A value as a reader would write it, four digits, on few lines."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, np.random.Generator):
+        return "rng"
+    if isinstance(value, torch.Tensor):
+        value = value.detach().cpu().numpy()
+    if isinstance(value, float | np.floating) or (isinstance(value, np.ndarray) and value.ndim == 0):
+        return f"{value:.6g}"
+    if isinstance(value, np.ndarray):
+        text = np.array2string(value, precision=4, suppress_small=True, separator=", ", threshold=60)
+        return text.replace("\n", "\n            ")
+    return repr(value)
+
+
+def _array(value: Any) -> np.ndarray:
+    if isinstance(value, torch.Tensor):
+        value = value.detach().cpu().numpy()
+    if isinstance(value, list | tuple):
+        value = [_array(each) for each in value]
+    return np.asarray(value, float)
+
+
+def _filled(table: Mapping, shape: tuple[int, ...]) -> np.ndarray:
+    result = np.zeros(shape)
+    for key, value in table.items():
+        result[key] = _filled(value, shape[1:]) if isinstance(value, Mapping) else _array(value)
+    return result

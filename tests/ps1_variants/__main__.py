@@ -1,0 +1,3 @@
+from ps1_variants.table import table
+
+print(table())
