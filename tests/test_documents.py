@@ -10,7 +10,7 @@ from course_lib.batch.plan import find_profile
 from course_lib.outputs import FIGURES, figures
 from course_lib.paths import NOTEBOOKS, ROOT, lessons
 
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "data" / "README.md"]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "data" / "README.md", ROOT / "docs" / "teaching.md"]
 LESSONS = lessons()
 every_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 
