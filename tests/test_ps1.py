@@ -8,6 +8,7 @@ import importlib
 import inspect
 import pkgutil
 import re
+import signal
 
 import nbformat
 import pytest
@@ -42,6 +43,26 @@ def test_every_bug_is_named(exercise, what, answer, says):
     assert says in sentence
     assert case[0].startswith("  case:     "), "the smallest case is shown"
     assert any(line.startswith("  got: ") for line in case) or "stopped with" in sentence or "never ends" in sentence
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no timer to stop a call with")
+def test_a_loop_that_never_ends_is_stopped_and_named(monkeypatch):
+    monkeypatch.setattr("course_lib.checks.case.SECONDS", 0.2)
+
+    def line_search(loss, gradient, x, rate, steps):
+        there, r = loss(x - rate * gradient(x)), rate
+        while there > loss(x) - 1e9:  # `there` never changes, and the loss is not asked forever
+            try:
+                r /= 2
+                loss = lambda x: 0.0  # noqa: E731
+            except Exception:
+                pass
+        return x
+
+    (exercise,) = [e for e in EXERCISES if e.name == "line_search"]
+    with pytest.raises(CheckFailed, match="a loop that never ends"):
+        exercise.check(line_search)
+    assert signal.getsignal(signal.SIGALRM) == signal.SIG_DFL
 
 
 @pytest.mark.parametrize("exercise, what, answer, says", [b for b in BUGS if b[0].name in GRADED], ids=name_of)

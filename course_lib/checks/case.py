@@ -3,6 +3,8 @@
 import contextlib
 import copy
 import io
+import signal
+import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -13,6 +15,7 @@ import numpy as np
 import torch
 
 CHECKS = Path(__file__).parent
+SECONDS = 20  # for one call: every case is small
 Suspect = tuple[Any, str]  # numbers that a known mistake gives (or a test: got → bool), and what to say about it
 
 
@@ -21,6 +24,29 @@ class CheckFailed(AssertionError):
 
     def _render_traceback_(self) -> list[str]:
         return [f"CheckFailed: {self}"]  # what a notebook shows; where in the checks it was raised helps nobody
+
+
+class NeverEnds(BaseException):
+    """A call took too long; no `except Exception` of the answer's swallows it."""
+
+
+@contextlib.contextmanager
+def limited(seconds: float) -> Iterator[None]:
+    """Raise NeverEnds after so many seconds, where the system can (not on Windows, not outside the main thread)."""
+    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(*_):
+        raise NeverEnds
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 class Case:
@@ -39,12 +65,17 @@ class Case:
 
     def _call(self, function: Callable, inputs: list) -> Any:
         try:
-            with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+            with limited(SECONDS), warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
                 warnings.simplefilter("ignore")
                 value = function(*inputs)
                 return list(value) if isinstance(value, Iterator) else value
         except CheckFailed:
             raise
+        except NeverEnds:
+            self.fail(
+                f"Your function runs on and on ({SECONDS} s for a small case): is there a loop that never ends? What "
+                "its condition looks at must be computed again inside the loop."
+            )
         except NotImplementedError:
             self.fail("There is no answer yet: put yours in place of `raise NotImplementedError()`.")
         except Exception as error:

@@ -131,7 +131,7 @@ class Grading:
     @property
     def checkers(self) -> str:
         folder = ROOT / "course_lib" / "checks"
-        return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(folder.glob("*.py")))).hexdigest()
+        return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(folder.rglob("*.py")))).hexdigest()
 
 
 @contextlib.contextmanager

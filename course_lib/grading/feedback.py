@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+from functools import partial
 
 from nbconvert.exporters import HTMLExporter
 from nbformat import NotebookNode
+from nbformat.v4 import new_markdown_cell
 from nbgrader.api import Gradebook
 from nbgrader.converters import GenerateFeedback
 from nbgrader.preprocessors import ClearHiddenTests, GetGrades
@@ -20,6 +22,7 @@ def write_feedback(room: Classroom, name: str, students: list[str], fingerprints
     """
     with Gradebook(room.db_url) as book:
         marks = {student: _marks(book, name, student) for student in students}
+        waiting = {student: _waiting(book, name, student) for student in students}
     made = 0
     for student in students:
         stamp = room.folder / "feedback" / student / name / ".marks"
@@ -28,12 +31,20 @@ def write_feedback(room: Classroom, name: str, students: list[str], fingerprints
             continue
         directory = room.course_directory(name, student_id=student)
         converter = GenerateFeedback(coursedir=directory, config=directory.config, exporter_class=HTMLExporter)
-        converter.preprocessors = [hide, ClearHiddenTests, GetGrades]
+        converter.preprocessors = [partial(say_what_waits, waiting=waiting[student]), hide, ClearHiddenTests, GetGrades]
         converter.force = True
         converter.start()
         write_whole(stamp, state.encode())
         made += 1
     return made
+
+
+def say_what_waits(nb: NotebookNode, resources: dict, waiting: float) -> tuple[NotebookNode, dict]:
+    """Tell the reader that `waiting` points are still to be given by hand."""
+    if waiting:
+        text = f"**Not marked yet:** answers in words, {waiting:g} points. They count 0 until they are."
+        nb.cells.insert(0, new_markdown_cell(text))
+    return nb, resources
 
 
 def hide(nb: NotebookNode, resources: dict) -> tuple[NotebookNode, dict]:
@@ -50,7 +61,13 @@ def _marks(book: Gradebook, name: str, student: str) -> str:
     submission = book.find_submission(name, student)
     return json.dumps([
         [notebook.late_submission_penalty,
-         sorted((grade.name, grade.score) for grade in notebook.grades),
+         sorted((grade.name, grade.score, grade.needs_manual_grade) for grade in notebook.grades),
          sorted((comment.name, comment.comment) for comment in notebook.comments)]
         for notebook in submission.notebooks
     ])  # fmt: skip
+
+
+def _waiting(book: Gradebook, name: str, student: str) -> float:
+    """Points of a submission that nobody has given or refused yet."""
+    notebooks = book.find_submission(name, student).notebooks
+    return sum(grade.max_score for notebook in notebooks for grade in notebook.grades if grade.needs_manual_grade)

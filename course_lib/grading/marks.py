@@ -77,7 +77,9 @@ def write(room: Classroom, name: str) -> tuple[Path, str]:
     spread = f"{min(marks):g} to {max(marks):g} of {most:g} points, median {statistics.median(marks):g}"
     said = [f"{len(rows)} submissions, {spread}", bars(marks, most), tabulate(hardest(room, name), headers="keys")]
     if waiting:
-        said.append(f"{waiting} have an answer to be marked by hand, which counts 0 until then (docs/teaching.md).")
+        said.append(
+            f"To be marked by hand: {waiting} submissions; answers in words count 0 until then (docs/teaching.md)."
+        )
     return path, "\n\n".join(said)
 
 

@@ -123,7 +123,22 @@ def _(ids, V):
     return smoothed(counts, n, (np.bincount(ids, minlength=V) + 1) / (len(ids) + N))
 
 
-@bug("order 1 without the first token", "Order 1 counts all T tokens")
+def with_n(ids, V, N):
+    counts, n, _ = parts(ids, V)
+    return smoothed(counts, n, (np.bincount(ids, minlength=V) + N / V) / (len(ids) + N))
+
+
+@bug("V taken for N", "You take V for N")
+def _(ids, V):
+    return with_n(ids, V, V)
+
+
+@bug("T taken for N", "Either you take T for N")
+def _(ids, V):
+    return with_n(ids, V, len(ids))
+
+
+@bug("order 1 without the first token", "does not count all T tokens")
 def _(ids, V):
     counts, n, _ = parts(ids, V)
     return smoothed(counts, n, order_1(ids[1:], V))

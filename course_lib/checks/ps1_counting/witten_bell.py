@@ -29,8 +29,15 @@ def order_1(answer: Callable) -> None:
         ([1 / 3, 1 / 3, 1 / 3], "A context that was never seen leaves everything to order 1, p_1, not to 1/V."),
         ([0, 1, 0], "Order 1 is smoothed, too: p_1(w) = (c(w) + N/V) / (T + N), so no token gets 0."),
         ([1 / 3, 1, 1 / 3], "1/V is one share for each token of the vocabulary, V = 3; you divide by the tokens seen."),
-        ([1 / 6, 2 / 3, 1 / 6], "Order 1 counts all T tokens, the first and the last included."),
-        ([1 / 5, 3 / 5, 1 / 5], "N is the number of different tokens in the text, 1 here, not their number T."),
+        (
+            [1 / 6, 2 / 3, 1 / 6],
+            "Either you take T for N, which should be the number of different tokens in the text, 1; or order 1 does "
+            "not count all T tokens, the first and the last included.",
+        ),
+        (
+            [1 / 5, 3 / 5, 1 / 5],
+            "You take V for N, which should be the number of different tokens in the text, 1: not every token occurs.",
+        ),
         ([1 / 6, 7 / 6, 1 / 6], "p_1 adds up to more than 1: what N/V adds on top, N must add below: T + N."),
     ]
     row = case.numbers(3, 3, hint=ROWS)[0]
