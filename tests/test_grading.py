@@ -183,8 +183,12 @@ def test_dates_are_read_in_their_zone(tmp_path):
         ("due: 2026-10-15 23:59", "expected a time with its zone"),
         ("due: tomorrow", "tomorrow"),
         ("dew: 1", "'dew' is unknown; expected due, "),
-        ("lose_per_day: 110", "lose_per_day is 110: expected a percentage"),
-        ("extra_days: 3", "dates.yaml"),
+        ("lose_per_day: 110", "lose_per_day is 110: expected a number from 0 to 100"),
+        ("lose_per_day: 10%", "lose_per_day is '10%': expected a number from 0 to 100"),
+        ("lose_per_day:", "lose_per_day is None: expected a number"),
+        ("extra_days: 3", "extra_days is 3: expected lines of `name: value`"),
+        ("extra_days: {maria: -3}", "extra_days of maria is -3: expected a number"),
+        ("due: 15.10.2026 23:59 +0200", "expected a time with its zone"),
     ],
 )
 def test_wrong_dates_are_refused(room, line, said):
@@ -297,16 +301,32 @@ def test_only_what_changed_is_graded_again_and_hand_marks_stay(room):
         book.db.commit()
     Student(room.folder, "bert").answer(double=RIGHT["double"]).hand_in()
     (room.folder / "dates.yaml").write_text(
-        f"{SET}:\n  due: 2026-10-15 23:59 +0200\n  lose_per_day: 10\n  extra_days: {{bert: 2}}\n"
+        f"{SET}:\n  due: 2026-10-15 23:59 +0200\n  lose_per_day: 10\n  extra_days: {{bert: 2, brt: 1}}\n"
     )
     said = []
     grade(room, SET, say=said.append)
-    assert any(line.startswith("[1/1] bert") for line in said) and "1 of 2 submissions are graded already" in said[0]
+    assert said[0].endswith("is due 2026-10-15 21:59 UTC") and said[1].endswith("nobody who handed in: brt")
+    assert any(line.startswith("[1/1] bert") for line in said) and "1 of 2 submissions are graded already" in said[2]
     rows = marks(room)
     assert (rows["anna"]["points"], rows["anna"]["mark"], rows["anna"]["late_penalty"]) == ("9.0", "8.1", "0.9")
     assert (rows["bert"]["points"], rows["bert"]["late_penalty"]) == ("3.0", "0.0")
     again = {name: (room.folder / "feedback" / name / SET / ".marks").read_text() for name in first}
     assert again["anna"] != first["anna"] and again["bert"] != first["bert"]
+    shutil.rmtree(room.folder / "submitted" / "bert")
+    assert set(marks_after(room)) == {"anna"}, "who has withdrawn is not in the marks"
+
+
+@pytest.mark.slow
+@sandboxed
+def test_the_student_reads_what_was_mended_and_what_waits(room):
+    Student(room.folder, "anna").answer(test_double="pass", why="because").hand_in()
+    (room.folder / "submitted" / "bert" / SET).mkdir(parents=True)
+    (room.folder / "submitted" / "bert" / SET / "toy.ipynb").write_text("%PDF-1.7")
+    grade(room, SET, say=lambda line: None)
+    pages = {name: (room.folder / "feedback" / name / SET / "toy.html").read_text() for name in ("anna", "bert")}
+    assert "test_double</code> was edited; the original was used" in pages["anna"]
+    assert "Not marked yet" in pages["anna"] and "Not marked yet" not in pages["bert"]
+    assert "is not a notebook" in pages["bert"]
 
 
 def marks_after(room):

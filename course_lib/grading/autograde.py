@@ -94,6 +94,7 @@ class Grading:
         with tempfile.TemporaryDirectory(prefix="course-grade-") as folder:
             released, into = self.room.folder / "release" / self.name, Path(folder) / student / self.name
             staged = stage(self.submitted(student), released, into)
+            sandboxed.notes += staged.notes  # the student reads them, too
             directory = self.room.course_directory(self.name, student_id=student, submitted_directory=folder)
             converter = Autograde(coursedir=directory, config=directory.config, force=True)
             converter.autograde_preprocessors = [sandboxed, *converter.autograde_preprocessors[1:]]
@@ -102,7 +103,7 @@ class Grading:
                     converter.start()
                 except NbGraderException as error:
                     raise GradingError(errors.last or str(error)) from error
-        notes = staged.notes + sandboxed.notes
+        notes = sandboxed.notes
         record = {
             "fingerprint": fingerprint,
             "notes": notes,

@@ -46,7 +46,8 @@ class Classroom:
     def open(self) -> None:
         """Make the folder, if there is none. Raises GradingError where that is not possible."""
         try:
-            (self.folder / "submitted").mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(0o700, parents=True, exist_ok=True)  # marks are nobody else's business
+            (self.folder / "submitted").mkdir(exist_ok=True)
             if not (self.folder / "nbgrader_config.py").exists():
                 write_whole(self.folder / "nbgrader_config.py", NBGRADER_CONFIG.encode())
         except OSError as error:

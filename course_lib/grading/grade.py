@@ -23,7 +23,11 @@ def grade(
 
     Raises GradingError, before any work, for what cannot be done.
     """
-    read_rule(room.folder, name)
+    rule = read_rule(room.folder, name)
+    if (room.folder / "dates.yaml").exists():
+        say(f"{name} is due {rule.due:%Y-%m-%d %H:%M} UTC" if rule.due else f"dates.yaml has no due date for {name}")
+        if strangers := sorted(set(rule.extra_days) - set(room.students(name))):
+            say(f"dates.yaml gives extra days to nobody who handed in: {', '.join(strangers)}")
     if unsafe:
         say("Without a sandbox: submissions can read and change what you can, and reach the network.")
     failed = Grading(room, name, limits or Limits(), unsafe).run(jobs or cores(), say)

@@ -40,24 +40,47 @@ def read_rule(folder: Path, name: str) -> Rule:
     """The rule for problem set `name` in dates.yaml; none costs nothing. Raises GradingError for what is no rule."""
     path = folder / "dates.yaml"
     try:
-        entry = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get(name) or {} if path.exists() else {}
+        dates = _mapping(yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}, "the file")
+        entry = _mapping(dates.get(name), name)
         unknown = set(entry) - set(Rule.__dataclass_fields__)
         if unknown:
             raise ValueError(f"{min(unknown)!r} is unknown; expected {', '.join(Rule.__dataclass_fields__)}")
-        for key in "lose_per_day", "lose_at_most":
-            if not 0 <= float(entry.get(key, 0)) <= 100:
-                raise ValueError(f"{key} is {entry[key]}: expected a percentage, 0 to 100")
-        extra = {str(student): float(days) for student, days in (entry.get("extra_days") or {}).items()}
-        return Rule(**{**entry, "due": _utc(entry.get("due")), "extra_days": extra})
-    except (yaml.YAMLError, ValueError, TypeError, AttributeError) as error:
+        extra = _mapping(entry.get("extra_days"), "extra_days")
+        return Rule(
+            _utc(entry.get("due")),
+            _number(entry.get("lose_per_day", 0), "lose_per_day", 100),
+            _number(entry.get("lose_at_most", 100), "lose_at_most", 100),
+            {str(student): _number(days, f"extra_days of {student}", 1000) for student, days in extra.items()},
+        )
+    except (yaml.YAMLError, ValueError) as error:
         raise GradingError(f"{path}: {name}: {' '.join(str(error).split())}") from error
+
+
+def _mapping(value, what: str) -> dict:
+    if not isinstance(value or {}, dict):
+        raise ValueError(f"{what} is {value!r}: expected lines of `name: value`, as in docs/teaching.md")
+    return value or {}
+
+
+def _number(value, what: str, most: float) -> float:
+    """`value` as a number from 0 to `most`."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not 0 <= number <= most:
+        raise ValueError(f"{what} is {value!r}: expected a number from 0 to {most:g}")
+    return number
 
 
 def _utc(due: str | datetime | None) -> datetime | None:
     if due is None:
         return None
-    time = datetime.fromisoformat(str(due).replace(" +", "+").replace(" -", "-"))
-    if time.tzinfo is None:
+    try:
+        time = datetime.fromisoformat(str(due).replace(" +", "+").replace(" -", "-"))
+    except ValueError:
+        time = None
+    if time is None or time.tzinfo is None:
         raise ValueError(f"due is {due}: expected a time with its zone, like 2026-10-15 23:59 +0200")
     return time.astimezone(UTC).replace(tzinfo=None)
 

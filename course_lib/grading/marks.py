@@ -17,11 +17,11 @@ from course_lib.grading.classroom import Classroom
 
 def table(room: Classroom, name: str) -> list[dict]:
     """One row per graded submission: the points of each graded cell, the mark, and what happened."""
-    rows = []
+    rows, here = [], set(room.students(name))  # who has withdrawn, or was renamed, is still in the gradebook
     with Gradebook(room.db_url) as book:
         for submission in sorted(book.assignment_submissions(name), key=lambda s: s.student_id):
             record = read_record(room, name, submission.student_id)
-            if not record:
+            if not record or submission.student_id not in here:
                 continue
             grades = [grade for notebook in submission.notebooks for grade in notebook.grades]
             penalty = submission.late_submission_penalty or 0.0
@@ -41,13 +41,18 @@ def table(room: Classroom, name: str) -> list[dict]:
 
 
 def hardest(room: Classroom, name: str) -> list[dict]:
-    """Graded cells, the one that lost most first: mean share of its points, and how many got all and none."""
+    """Graded cells, the one that lost most first: mean share of its points, and how many got all and none. Without
+    those of which some are still to be marked by hand."""
     shares: dict[str, list[float]] = {}
+    here, waiting = set(room.students(name)), set()
     with Gradebook(room.db_url) as book:
-        for submission in book.assignment_submissions(name):
+        for submission in (s for s in book.assignment_submissions(name) if s.student_id in here):
             for grade in (grade for notebook in submission.notebooks for grade in notebook.grades):
-                if grade.max_score and not grade.needs_manual_grade:
+                if grade.needs_manual_grade:
+                    waiting.add(grade.name)
+                if grade.max_score:
                     shares.setdefault(grade.name, []).append(grade.score / grade.max_score)
+    shares = {exercise: found for exercise, found in shares.items() if exercise not in waiting}
     return [
         {
             "exercise": exercise,
@@ -78,7 +83,7 @@ def write(room: Classroom, name: str) -> tuple[Path, str]:
     said = [f"{len(rows)} submissions, {spread}", bars(marks, most), tabulate(hardest(room, name), headers="keys")]
     if waiting:
         said.append(
-            f"To be marked by hand: {waiting} submissions; answers in words count 0 until then (docs/teaching.md)."
+            f"To be marked by hand: {waiting} submissions; until then such answers keep what they had, 0 at first."
         )
     return path, "\n\n".join(said)
 

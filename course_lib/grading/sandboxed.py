@@ -55,7 +55,7 @@ class Sandboxed(Preprocessor):
             self.notes.append(f"it was stopped, because {answer.ended}; the cells after that did not run")
         if self.notes:
             said = "\n".join(f"- {note.replace('<', '&lt;')}" for note in self.notes)
-            nb.cells.insert(0, new_markdown_cell(f"**When this was graded**\n\n{said}"))
+            nb.cells.insert(0, new_markdown_cell(f"**What happened to your answers**\n\n{said}"))
             nb.nbformat_minor = 5  # the version in which cells have ids
         return nb, resources
 
