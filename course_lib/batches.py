@@ -1,10 +1,10 @@
 """Training batches of a running text: blocks that start at random places."""
 
-from numbers import Integral
-
 import numpy as np
 import torch
 from torch import Tensor
+
+from course_lib.sizes import require_sizes
 
 
 class Blocks:
@@ -16,9 +16,7 @@ class Blocks:
     """
 
     def __init__(self, ids: np.ndarray | Tensor, length: int, batch_size: int, device: torch.device | str = "cpu"):
-        for name, size in {"length": length, "batch_size": batch_size}.items():
-            if not isinstance(size, Integral) or size < 1:
-                raise ValueError(f"{name} is {size!r}: expected a whole number, 1 or more")
+        require_sizes(length=length, batch_size=batch_size)
         ids = torch.as_tensor(ids, device=device)
         if ids.ndim != 1 or ids.is_floating_point():
             raise ValueError(

@@ -40,7 +40,13 @@ def seed_everything(seed: int) -> None:
         raise ValueError(f"seed {seed}: expected a whole number from 0 to 2**32 - 1")
     random.seed(seed)
     np.random.seed(seed)
-    torch.manual_seed(seed)
+    # Not `torch.manual_seed`: without CUDA it formats the call stack, up to a millisecond in a notebook, and the
+    # training loop seeds every step.
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_available():
+        torch.cuda.manual_seed_all(seed)
+    if torch.backends.mps.is_available():
+        torch.mps.manual_seed(seed)
 
 
 def describe() -> str:

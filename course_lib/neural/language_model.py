@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from numbers import Integral
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from course_lib.sizes import require_sizes
 
 PIECE = 2**23  # logits computed at a time while scoring: bounds the memory, changes no number
 
@@ -72,13 +73,6 @@ class NeuralLanguageModel(nn.Module):
                 "encode the text with the vocabulary that the model was made for"
             )
         return ids.to(next(self.parameters()).device, torch.long)
-
-
-def require_sizes(**sizes: int) -> None:
-    """Raise ValueError for the first size that is not a whole number of 1 or more."""
-    for name, size in sizes.items():
-        if not isinstance(size, Integral) or size < 1:
-            raise ValueError(f"{name} is {size!r}: expected a whole number, 1 or more")
 
 
 @contextmanager

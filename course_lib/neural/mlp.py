@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from course_lib.neural.language_model import NeuralLanguageModel, require_sizes
+from course_lib.neural.language_model import NeuralLanguageModel
+from course_lib.sizes import require_sizes
 
 
 class MLP(NeuralLanguageModel):

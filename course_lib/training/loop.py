@@ -1,7 +1,6 @@
 """The training loop."""
 
 import math
-import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -72,7 +71,6 @@ def train(
     if early_stop is not None and evaluate is None:
         raise ValueError("early_stop needs `evaluate`, a function that returns {name: value}")
 
-    seed_everything(seed)
     run = _Run(update, n_steps, seed, early_stop, checkpoint)
     finished = run.resume()
     with tqdm(total=n_steps, initial=run.step, desc=label, leave=False) as run.bar:
@@ -102,7 +100,7 @@ class _Run:
     def update_once(self) -> None:
         if not self.pending:
             self.started = time.perf_counter()
-        _seed(self.seed, self.step)
+        seed_everything(int(np.random.SeedSequence([self.seed, self.step]).generate_state(1)[0]))
         self.pending.append(self.update())
         self.step += 1
         if time.perf_counter() - self.started > LOOK_SECONDS:
@@ -182,20 +180,6 @@ class _Run:
     def _advice(self) -> str:
         kept = "" if self.saved_at is None else f"; {self.path} keeps the state after {self.saved_at} steps"
         return f"a lower learning rate, a warm-up or clipping often helps{kept}"
-
-
-def _seed(*numbers: int) -> None:
-    """As `device.seed_everything`, with a mixture of the numbers. (`torch.manual_seed` formats the call stack where
-    CUDA is not in use: up to a millisecond per step in a notebook.)
-    """
-    seed = int(np.random.SeedSequence(numbers).generate_state(1)[0])
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.default_generator.manual_seed(seed)
-    if torch.cuda.is_initialized():
-        torch.cuda.manual_seed_all(seed)
-    if torch.backends.mps.is_available():
-        torch.mps.manual_seed(seed)
 
 
 def _not_finite(state, where: str = "") -> str:
