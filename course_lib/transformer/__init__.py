@@ -1,0 +1,7 @@
+"""The Transformer family from one set of blocks."""
+
+from course_lib.transformer.architecture import Architecture
+from course_lib.transformer.block import Block, FeedForward, Residual, Stack
+from course_lib.transformer.encoder_decoder import IGNORED, EncoderDecoder, GivenSource
+
+__all__ = ["IGNORED", "Architecture", "Block", "EncoderDecoder", "FeedForward", "GivenSource", "Residual", "Stack"]
