@@ -1,7 +1,8 @@
 """What every language model here can do, and evaluation and sampling written once against it.
 
-A model offers `score` (used by `evaluate` alone) and `start`/`step` (used by `generate` alone). A counting model
-and a Transformer are then judged on the same text in the same unit, and sampled by the same code.
+A model offers `score` (used by `evaluate` alone) and `start`/`step`/`select` (used by `generate` and `beam_search`
+alone). A counting model and a Transformer are then judged on the same text in the same unit, and sampled by the same
+code.
 """
 
 import math
@@ -35,6 +36,9 @@ class LanguageModel(Protocol):
 
     def step(self, state: Any, ids: Tensor) -> tuple[Tensor, Any]:
         """Read one token per sequence, ids (B,) → log p of the next (B, V), and the new state."""
+
+    def select(self, state: Any, rows: Tensor) -> Any:
+        """The state of a batch that consists of these rows of the old one, in this order; rows may repeat."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from course_lib.data import documents, text
+from course_lib.data import documents, pairs, text
 from course_lib.data.fetch import fetch, on_disk, sources
 from course_lib.data.files import DataError
 from course_lib.data.split import Split
@@ -18,6 +18,7 @@ CATALOG = {
     "python_docs": (text.python_docs, "the reference behind Python's help(), about 0.5 million characters"),
     "first_names": (documents.first_names, "5,163 first names of the US Census of 1990"),
     "surnames": (documents.surnames, "88,799 surnames of the US Census of 1990"),
+    "pronunciations": (pairs.pronunciations, "117,493 English words and how they are pronounced"),
     "chinese_reviews": (documents.chinese_reviews, "17,410 paragraphs of Chinese customer reviews"),
 }
 

@@ -6,20 +6,21 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Split:
-    """The three parts of a data set: each one a running text (`str`) or a list of documents (`list[str]`).
+    """The three parts of a data set: each one a running text (`str`) or a list of documents (`list[str]`), or of what
+    the set is made of, like `pairs.Word`.
 
     `test` is None where published results use no third part.
     """
 
     name: str
-    train: str | list[str]
-    validation: str | list[str]
-    test: str | list[str] | None
+    train: str | list
+    validation: str | list
+    test: str | list | None
 
 
-def by_position(name: str, data: str | list[str]) -> Split:
-    """The first 80 % to train, the next 10 % to validate, the last 10 % to test."""
-    first, second = len(data) * 8 // 10, len(data) * 9 // 10
+def by_position(name: str, data: str | list, per_cent: tuple[int, int] = (80, 10)) -> Split:
+    """The first 80 % to train, the next 10 % to validate, the rest to test; or other shares for the first two."""
+    first, second = len(data) * per_cent[0] // 100, len(data) * sum(per_cent) // 100
     return Split(name, data[:first], data[first:second], data[second:])
 
 

@@ -14,7 +14,7 @@ PIECE = 2**23  # logits computed at a time while scoring: bounds the memory, cha
 
 
 class NeuralLanguageModel(nn.Module):
-    """A network that reads ids and gives logits for each next token; a subclass supplies `start` and `advance`.
+    """A network that reads ids and gives logits of each next token; a subclass supplies `start`, `advance`, `select`.
 
     Training calls the model itself or `loss`; `score` and `step` are for judging and sampling: dropout is off in them,
     whatever the mode, and the mode stays as it was.
@@ -31,6 +31,10 @@ class NeuralLanguageModel(nn.Module):
 
     def advance(self, state: Any, ids: Tensor) -> tuple[Tensor, Any]:
         """Read ids (B, T) on from a state → logits of the token after each (B, T, V), and the new state."""
+        raise NotImplementedError
+
+    def select(self, state: Any, rows: Tensor) -> Any:
+        """The state of a batch that consists of these rows of the old one, in this order; rows may repeat."""
         raise NotImplementedError
 
     def forward(self, ids: Tensor) -> Tensor:

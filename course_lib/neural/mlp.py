@@ -33,3 +33,6 @@ class MLP(NeuralLanguageModel):
         windows = self.embedding(read).unfold(1, self.window, 1).mT.flatten(2)  # (B, T, window · d_embedding)
         logits = self.output(self.dropout(torch.tanh(self.hidden(windows))))
         return logits, read[:, read.shape[1] - self.window + 1 :]
+
+    def select(self, state: Tensor, rows: Tensor) -> Tensor:
+        return state[rows.to(state.device)]

@@ -109,3 +109,9 @@ class RecurrentLanguageModel(NeuralLanguageModel):
     def advance(self, state, ids: Tensor):
         hidden, state = self.layer(self.embedding(ids), state)
         return self.output(self.dropout(hidden)), state
+
+    def select(self, state, rows: Tensor):
+        if state is None:
+            return None
+        parts = [part[:, rows.to(part.device)] for part in (state if isinstance(state, tuple) else (state,))]
+        return tuple(parts) if isinstance(state, tuple) else parts[0]

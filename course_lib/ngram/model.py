@@ -74,6 +74,9 @@ class NGram:
         state = np.concatenate([state, self._checked(ids)[:, None]], axis=1)[:, 1:] if self.order > 1 else state
         return _log(self._distribution(state)), state
 
+    def select(self, state: np.ndarray, rows: Tensor) -> np.ndarray:
+        return state[np.asarray(rows)]
+
     def _distribution(self, contexts: np.ndarray) -> np.ndarray:
         n, v = len(contexts), self.counts.vocab_size
         return self.probability(np.repeat(contexts, v, axis=0), np.tile(np.arange(v), n)).reshape(n, v)
