@@ -50,6 +50,25 @@ def test_no_document_is_in_two_parts(name):
     assert all(document and document == document.strip() for document in documents)
 
 
+def test_pronunciations_are_words_and_their_phones():
+    split = real("pronunciations")
+    assert [len(part) for part in (split.train, split.validation, split.test)] == [105_743, 5_875, 5_875]
+    words = {word.spelling: word.pronunciations for word in [*split.train, *split.validation, *split.test]}
+    assert len(words) == 105_743 + 2 * 5_875  # none is in two parts
+    assert words["read"] == ("R EH D ", "R IY D ") and words["sixty"] == ("S IH K S T IY ",)
+    assert all(spelling.isascii() and spelling.islower() and spelling.isalpha() for spelling in words)
+    assert all(said and len(set(said)) == len(said) for said in words.values())
+    assert len({phone for said in words.values() for one in said for phone in one.split(" ")[:-1]}) == 39
+
+
+def test_pronunciations_are_read_as_the_dictionary_writes_them(monkeypatch):
+    lines = "'tis T IH Z\naback AH0 B AE1 K\nread R EH1 D # past\nread(2) R IY1 D\nread(3) R IY0 D\nab-c EY1\n"
+    monkeypatch.setattr("course_lib.data.pairs.read", lambda name: {"cmudict.dict": lines.encode()})
+    split = load("pronunciations")
+    words = [*split.train, *split.validation, *split.test]
+    assert sorted(words) == [("aback", ("AH B AE K ",)), ("read", ("R EH D ", "R IY D "))]
+
+
 def test_shakespeare_holds_the_right_plays_out():
     split = real("shakespeare")
     assert split.validation.startswith("MACBETH") and "TWELFTH NIGHT; OR, WHAT YOU WILL" in split.validation
@@ -70,7 +89,7 @@ def test_python_docs_is_cut_between_topics():
 
 
 def test_the_cards_state_true_figures():
-    for name in ("shakespeare", "first_names", "surnames", "chinese_reviews"):
+    for name in ("shakespeare", "first_names", "surnames", "pronunciations", "chinese_reviews"):
         real(name)
     cards = doctest.testfile(str(ROOT / "data" / "README.md"), module_relative=False, encoding="utf-8")
     assert cards.attempted > 20 and cards.failed == 0

@@ -2,6 +2,6 @@
 
 from course_lib.transformer.architecture import Architecture
 from course_lib.transformer.block import Block, FeedForward, Residual, Stack
-from course_lib.transformer.encoder_decoder import IGNORED, EncoderDecoder, GivenSource
+from course_lib.transformer.encoder_decoder import EncoderDecoder, GivenSource
 
-__all__ = ["IGNORED", "Architecture", "Block", "EncoderDecoder", "FeedForward", "GivenSource", "Residual", "Stack"]
+__all__ = ["Architecture", "Block", "EncoderDecoder", "FeedForward", "GivenSource", "Residual", "Stack"]

@@ -7,12 +7,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from course_lib.attention import Memory
+from course_lib.batches import IGNORED
 from course_lib.neural.language_model import NeuralLanguageModel
 from course_lib.sizes import require_sizes
 from course_lib.transformer.architecture import Architecture
 from course_lib.transformer.block import Stack
-
-IGNORED = -100  # stands for padding among targets: `F.cross_entropy` leaves it out
 
 
 class EncoderDecoder(nn.Module):
