@@ -6,19 +6,14 @@ Each pair computes the same from the same numbers, one thread, each run in a pro
 Building, and a first round to warm up, are not timed.
 """
 
-import multiprocessing
-import statistics
 import sys
-import time
-from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 import torch
-from tabulate import tabulate
+from harness import compare
 from torch.utils.data import DataLoader, Dataset
 
 from course_lib.batches import Blocks
-from course_lib.device import describe
 from course_lib.neural import LSTM
 
 SHAPES = [(32, 32, 64, 128), (16, 128, 64, 128), (64, 32, 256, 512)]  # batch, steps, d_input, d_hidden
@@ -76,39 +71,10 @@ def loader():
     return lambda: next(batches)[0].numel()
 
 
-def measure(build, arguments, seconds: float = 0.5) -> dict:
-    """Median milliseconds of a call, called for `seconds`."""
-    torch.set_num_threads(1)
-    call = build(*arguments)
-    result, times = call(), []
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end or len(times) < 3:
-        start = time.perf_counter()
-        call()
-        times.append(1000 * (time.perf_counter() - start))
-    return {"ms": statistics.median(times), "result": result}
-
-
 def main(repeats: int) -> None:
     pairs = [(f"LSTM, batch {B}, {T} steps, {d} → {h}", own, torchs, (B, T, d, h)) for B, T, d, h in SHAPES]
     pairs += [(f"{BATCH} blocks of {LENGTH} tokens", gathered, loader, ())]
-    rows = {name: [] for name, *_ in pairs}
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=spawn, max_tasks_per_child=1) as pool:
-        for i in range(repeats):
-            for name, ours, theirs, arguments in pairs:
-                a, b = (pool.submit(measure, build, arguments).result() for build in (ours, theirs))
-                assert abs(a["result"] - b["result"]) <= 1e-3 * max(1, abs(a["result"])), "the two compute differently"
-                rows[name].append({"ours": a["ms"], "theirs": b["ms"], "ratio": a["ms"] / b["ms"]})
-            print(f"run {i + 1} of {repeats}", file=sys.stderr)
-
-    def spread(measured, key):
-        values = [row[key] for row in measured]
-        return f"{statistics.median(values):.3g} ({min(values):.3g}–{max(values):.3g})"
-
-    print(describe() + ", 1 thread")
-    headers = ["", "course_lib, ms", "torch.nn.LSTM or DataLoader, ms", "ratio, turn by turn"]
-    print(tabulate([[name, *(spread(m, k) for k in ("ours", "theirs", "ratio"))] for name, m in rows.items()], headers))
+    compare(pairs, repeats, ("course_lib", "torch.nn.LSTM or DataLoader"))
 
 
 if __name__ == "__main__":

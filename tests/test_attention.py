@@ -110,6 +110,15 @@ def test_any_number_of_leading_axes_will_do(lead):
         close(output, expected)
 
 
+def test_the_same_queries_may_look_at_many_sources():
+    """Leading axes broadcast, also with a mask for each source."""
+    query, key, value = torch.randn(3, 4), torch.randn(2, 5, 4), torch.randn(2, 5, 2)
+    mask = random_mask(2, 3, 5)
+    expected, _ = loops(query.expand(2, 3, 4), key, value, mask, None, False)
+    for output in outputs(query, key, value, mask):
+        close(output, expected)
+
+
 def test_scores_of_any_size_give_numbers():
     query, key, value = 1e4 * torch.randn(2, 3, 4), torch.randn(2, 3, 4), torch.randn(2, 3, 4)
     for output in outputs(query, key, value, causal=True):
@@ -228,7 +237,7 @@ def test_a_mask_that_is_not_boolean_is_named(way):
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("shape", [(4, 3), (3, 4), (3, 1, 4), (2, 4, 5), (2, 1, 1, 4, 4)], ids=str)
+@pytest.mark.parametrize("shape", [(5,), (4, 3), (3, 4), (3, 1, 4), (2, 4, 5), (2, 1, 1, 4, 4)], ids=str)
 def test_a_mask_that_does_not_fit_is_named(way, shape):
     with pytest.raises(MaskError, match="the mask has shape .*: expected one that broadcasts to"):
         WAYS[way](torch.randn(2, 4, 6), torch.ones(shape, dtype=torch.bool))

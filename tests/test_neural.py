@@ -108,6 +108,25 @@ def test_walking_step_by_step_gives_what_score_gives(model, ids):
         close(log_p, at_once[:, t])
 
 
+@pytest.mark.parametrize("read", [0, 1, 7])
+@pytest.mark.parametrize("rows", [[0, 1, 2], [2, 0, 1], [1], [2, 2, 0, 2, 1]], ids=str)
+def test_selected_rows_go_on_as_if_they_had_been_read_alone(model, ids, read, rows):
+    """As beam search asks: rows in another order, fewer or more of them. The old state serves on."""
+    rows, state = torch.tensor(rows), model.start(3)
+    for t in range(read):
+        _, state = model.step(state, ids[:, t])
+    chosen, at_once, of_rows = model.select(state, rows), model.score(ids), model.score(ids[rows])
+    for t in range(read, read + 4):
+        log_p, chosen = model.step(chosen, ids[rows, t])
+        close(log_p, of_rows[:, t])
+    if read:  # and rows that part after a choice have nothing more to do with each other
+        chosen = model.select(model.select(state, torch.tensor([1, 1])), torch.tensor([1, 0]))
+        log_p, _ = model.step(chosen, torch.tensor([0, 3]))
+        parted = torch.stack([torch.cat([ids[1, :read], torch.tensor([token])]) for token in (0, 3)])
+        close(log_p, model.score(parted)[:, -1])
+    close(model.step(state, ids[:, read])[0], at_once[:, read])
+
+
 @pytest.mark.parametrize("piece", [1, 2, 3 * 5, 3 * 11, 10**6])
 def test_pieces_change_no_score(model, ids, piece, monkeypatch):
     whole, of_targets = model.score(ids), model.score(ids, ids.flip(1))

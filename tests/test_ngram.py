@@ -113,6 +113,25 @@ def test_score_of_targets_step_and_full_score_agree():
         torch.testing.assert_close(log_p, everything[:, t])
 
 
+@pytest.mark.parametrize("read", [0, 1, 6])
+@pytest.mark.parametrize("rows", [[0, 1, 2], [2, 0, 1], [1], [2, 2, 0, 2, 1]], ids=str)
+@pytest.mark.parametrize("order", [1, 2, 4])
+def test_selected_rows_go_on_as_if_they_had_been_read_alone(order, rows, read):
+    """As beam search asks: rows in another order, fewer or more of them. The old state serves on."""
+    text = small_text(3, 200)
+    vocab = Characters(text)
+    model, rows = NGram(count_ngrams(vocab, text, order)), torch.tensor(rows)
+    ids = torch.as_tensor(np.stack([vocab.encode(small_text(s, 12)) for s in (5, 6, 7)]))
+    state = model.start(3)
+    for t in range(read):
+        _, state = model.step(state, ids[:, t])
+    chosen, of_rows = model.select(state, rows), model.score(ids[rows])
+    for t in range(read, 12):
+        log_p, chosen = model.step(chosen, ids[rows, t])
+        torch.testing.assert_close(log_p, of_rows[:, t])
+    torch.testing.assert_close(model.step(state, ids[:, read])[0], model.score(ids)[:, read])
+
+
 def test_future_tokens_do_not_change_past_scores():
     text = small_text(3, 200)
     vocab = Characters(text)

@@ -29,3 +29,8 @@ def pronunciations() -> Split:
             words[spelling].append(said)
     ordered = [Word(spelling, tuple(words[spelling])) for spelling in shuffled(list(words))]
     return by_position("pronunciations", ordered, per_cent=(90, 5))
+
+
+def split_phones(said: str) -> list[str]:
+    """The phones of a pronunciation, each with the space after it: the `split` of their vocabulary."""
+    return re.findall(r"\S+ ", said)

@@ -1,32 +1,82 @@
 """Muon for the matrices of a network, AdamW for the rest, as one optimiser."""
 
+from collections import defaultdict
+
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+
+def orthogonalised(matrices: Tensor, rounds: int = 5) -> Tensor:
+    """Each matrix U Σ Vᵀ of a batch (…, m, n) → roughly U Vᵀ: singular values near 1, by Newton–Schulz iteration.
+
+    X ← a X + b (X Xᵀ) X + c (X Xᵀ)² X, with the coefficients of Jordan et al. (2024). A matrix of zeros stays one.
+    """
+    tall = matrices.shape[-2] > matrices.shape[-1]
+    x = matrices.mT if tall else matrices  # X Xᵀ is then the smaller of the two products
+    x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)
+    for _ in range(rounds):
+        product = x @ x.mT
+        x = 3.4445 * x + (-4.775 * product + 2.0315 * product @ product) @ x
+    return x.mT if tall else x
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum, with each step made orthogonal (Jordan et al. 2024): `torch.optim.Muon` without weight decay, in
+    float32 and for all matrices of one shape at once, which takes less than half its time on a CPU.
+
+    A matrix (m, n) moves by lr · √max(1, m/n) · U Vᵀ. Raises ValueError for a parameter that is no matrix.
+    """
+
+    def __init__(self, matrices: list[nn.Parameter], lr: float = 0.02, momentum: float = 0.95):
+        for parameter in matrices:
+            if parameter.ndim != 2:
+                raise ValueError(f"a parameter has shape {tuple(parameter.shape)}: Muon is for matrices; give it AdamW")
+        super().__init__(matrices, {"lr": lr, "momentum": momentum})
+
+    @torch.no_grad()
+    def step(self, closure=None) -> None:
+        for group in self.param_groups:
+            by_shape = defaultdict(list)
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    by_shape[parameter.shape].append(parameter)
+            for (m, n), parameters in by_shape.items():
+                looks_ahead = [self._averaged(parameter, group["momentum"]) for parameter in parameters]
+                steps = orthogonalised(torch.stack(looks_ahead)) * (-group["lr"] * max(1, m / n) ** 0.5)
+                for parameter, step in zip(parameters, steps, strict=True):
+                    parameter.add_(step)
+
+    def _averaged(self, parameter: nn.Parameter, momentum: float) -> Tensor:
+        """Nesterov's momentum: the new average, once more mixed with the gradient."""
+        state = self.state[parameter]
+        average = state.setdefault("momentum_buffer", torch.zeros_like(parameter))
+        average.lerp_(parameter.grad, 1 - momentum)
+        return parameter.grad.lerp(average, momentum)
 
 
 class MuonAdamW(torch.optim.Optimizer):
-    """PyTorch's Muon (Jordan et al. 2024) takes the weight matrices inside the network, its AdamW all the rest:
-    embeddings, the output layer, biases and normalisations, as its authors advise.
+    """Muon takes the weight matrices inside the network, PyTorch's AdamW all the rest: embeddings, the output layer,
+    biases and normalisations, as Muon's authors advise.
 
     output: the layer that gives the logits. The two learning rates follow one schedule, each from its own start.
     """
 
-    def __init__(self, model: nn.Module, output: nn.Linear, lr: float = 0.02, adamw_lr: float = 0.003):
+    def __init__(
+        self, model: nn.Module, output: nn.Linear, lr: float = 0.02, adamw_lr: float = 0.003, momentum: float = 0.95
+    ):
         not_inside = {id(output.weight)} | {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
         matrices = [p for p in model.parameters() if p.ndim == 2 and id(p) not in not_inside]
         rest = [p for p in model.parameters() if p.ndim != 2 or id(p) in not_inside]
         self.parts = {
-            "muon": torch.optim.Muon(matrices, lr, weight_decay=0.0),
+            "muon": Muon(matrices, lr, momentum),
             "adamw": torch.optim.AdamW(rest, adamw_lr, betas=(0.9, 0.99), weight_decay=0.0, fused=True),
         }
         super().__init__([*matrices, *rest], {})
         self.param_groups = [group for part in self.parts.values() for group in part.param_groups]
 
-    def step(self, closure=None):
-        loss = None if closure is None else closure()
+    def step(self, closure=None) -> None:
         for part in self.parts.values():
             part.step()
-        return loss
 
     def state_dict(self) -> dict:
         return {name: part.state_dict() for name, part in self.parts.items()}

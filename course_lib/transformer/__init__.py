@@ -1,7 +1,7 @@
 """The Transformer family from one set of blocks."""
 
 from course_lib.transformer.architecture import Architecture
-from course_lib.transformer.block import Block, FeedForward, Residual, Stack
+from course_lib.transformer.block import Block, FeedForward, Residual, Stack, zero_outputs
 from course_lib.transformer.encoder_decoder import EncoderDecoder, GivenSource
 
-__all__ = ["Architecture", "Block", "EncoderDecoder", "FeedForward", "GivenSource", "Residual", "Stack"]
+__all__ = ["Architecture", "Block", "EncoderDecoder", "FeedForward", "GivenSource", "Residual", "Stack", "zero_outputs"]

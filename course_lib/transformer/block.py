@@ -67,6 +67,16 @@ class Block(nn.Module):
         return self.feed_forward_residual.after(x, self.feed_forward(h)), memory
 
 
+def zero_outputs(model: nn.Module) -> None:
+    """Let every sub-layer of a model begin by adding nothing to the residual stream: the weights of its last matrix
+    become 0 (Zhang, Dauphin and Ma 2019 do so in residual networks)."""
+    for module in model.modules():
+        last = module.output if isinstance(module, MultiHeadAttention) else None
+        last = module[-1] if isinstance(module, FeedForward) else last
+        if last is not None:
+            nn.init.zeros_(last.weight)
+
+
 class Stack(nn.Module):
     """n_layers blocks on embeddings: an encoder as it is, a decoder with causal=True, with a source with cross=True.
 
