@@ -141,7 +141,7 @@ def environment(**more):
 @every_lesson
 def test_nbval_finds_the_stored_outputs_again(lesson, notebook, tmp_path):
     command = [sys.executable, "-m", "pytest", "-o", "addopts=", "-p", "no:cacheprovider", "-q", str(lesson)]
-    options = ["--nbval", "--nbval-current-env", "--nbval-cell-timeout", "300", "--nbval-sanitize-with", str(SANITIZE)]
+    options = ["--nbval", "--nbval-current-env", "--nbval-cell-timeout", "900", "--nbval-sanitize-with", str(SANITIZE)]
     report = tmp_path / "nbval.xml"
     done = subprocess.run(
         [*command, *options, f"--junitxml={report}"],
