@@ -41,7 +41,7 @@ def attention(
     allowed = _allowed(query, key, value, mask, causal)
     scores = query @ key.mT / math.sqrt(query.shape[-1])
     if bias is not None:
-        scores = scores + bias
+        scores = scores + bias.to(scores.dtype)
     if allowed is not None:
         scores = scores.masked_fill(~allowed, -math.inf)
     weights = scores.softmax(-1)
@@ -57,10 +57,9 @@ def fused_attention(
     causal: bool = False,
 ) -> Tensor:
     """The output of `attention`, by PyTorch's kernel, which need not keep the weights (Dao et al. 2022)."""
-    square = query.shape[-2] == key.shape[-2]
-    if causal and mask is None and bias is None and square:  # the kernel then skips what no query may see
+    if causal and mask is None and bias is None and query.shape[-2:-1] == key.shape[-2:-1]:
         _allowed(query, key, value, None, False)
-        return F.scaled_dot_product_attention(query, key, value, is_causal=True)
+        return F.scaled_dot_product_attention(query, key, value, is_causal=True)  # skips what no query may see
     allowed = _allowed(query, key, value, mask, causal)
     if bias is not None:
         bias = bias.to(query.dtype)
@@ -101,10 +100,14 @@ def _allowed(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, cau
         raise ValueError(f"{shapes}: expected (…, T, d_k), (…, S, d_k), (…, S, d_v): query and key of one length d_k")
     if key.shape[-2] != value.shape[-2]:
         raise ValueError(f"{shapes}: expected as many values as keys, one for each")
+    try:
+        lead = torch.broadcast_shapes(query.shape[:-2], key.shape[:-2], value.shape[:-2])
+    except RuntimeError:
+        raise ValueError(f"{shapes}: expected the same leading axes (batch and heads), or 1 in their place") from None
     if mask is not None:
         if mask.dtype != torch.bool:
             raise MaskError(f"the mask has type {mask.dtype}: expected torch.bool, True where a query may look")
-        scores = (*query.shape[:-1], key.shape[-2])
+        scores = (*lead, query.shape[-2], key.shape[-2])
         fits = mask.ndim <= len(scores) and all(
             m in (1, s) for m, s in zip(reversed(mask.shape), reversed(scores), strict=False)
         )
@@ -155,7 +158,7 @@ class MultiHeadAttention(nn.Module):
         start = key.shape[2] - x.shape[1]
         query = self.positions.rotate(self._heads(self.query, x), start)
         bias = self.positions.bias(x.shape[1], key.shape[2], x.device)
-        mask = mask if mask is None else mask.unsqueeze(-3)  # the same for all heads
+        mask = mask if mask is None else torch.atleast_2d(mask).unsqueeze(-3)  # the same for all heads
         if self.watched is None:
             mixed = fused_attention(query, key, value, mask, bias, causal)
         else:
@@ -177,10 +180,11 @@ def watch(model: nn.Module) -> Iterator[dict[str, list[Tensor]]]:
     """
     heads = {name: module for name, module in model.named_modules() if isinstance(module, MultiHeadAttention)}
     seen = {name: [] for name in heads}
+    before = {module: module.watched for module in heads.values()}
     for name, module in heads.items():
         module.watched = seen[name]
     try:
         yield seen
     finally:
-        for module in heads.values():
-            module.watched = None
+        for module, watched in before.items():
+            module.watched = watched

@@ -169,9 +169,9 @@ def generate(
         raise ValueError(f"n_tokens is {n_tokens} and batch_size {batch_size}: expected 0 or more, and 1 or more")
     _check_sampling(temperature, top_k, top_p)
     ids, never = _prompt_ids(vocab, prompt), [i for i in (vocab.unknown_id, vocab.begin_id) if i is not None]
-    state, generator = model.start(batch_size), torch.Generator().manual_seed(seed)
-    finished, drawn = torch.zeros(batch_size, dtype=torch.bool), []
+    generator, finished, drawn = torch.Generator().manual_seed(seed), torch.zeros(batch_size, dtype=torch.bool), []
     with torch.no_grad():
+        state = model.start(batch_size)
         for i in ids:
             log_p, state = model.step(state, torch.full((batch_size,), int(i)))
         for _ in range(n_tokens):

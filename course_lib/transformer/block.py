@@ -68,13 +68,15 @@ class Block(nn.Module):
 
 
 def zero_outputs(model: nn.Module) -> None:
-    """Let every sub-layer of a model begin by adding nothing to the residual stream: the weights of its last matrix
+    """Let every sub-layer of a model begin by adding nothing to the residual stream: its last matrix and bias
     become 0 (Zhang, Dauphin and Ma 2019 do so in residual networks)."""
     for module in model.modules():
         last = module.output if isinstance(module, MultiHeadAttention) else None
         last = module[-1] if isinstance(module, FeedForward) else last
         if last is not None:
             nn.init.zeros_(last.weight)
+            if last.bias is not None:
+                nn.init.zeros_(last.bias)
 
 
 class Stack(nn.Module):

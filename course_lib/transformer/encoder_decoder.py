@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from course_lib.attention import Memory
 from course_lib.batches import IGNORED
-from course_lib.neural.language_model import NeuralLanguageModel
+from course_lib.neural.language_model import NeuralLanguageModel, without_dropout
 from course_lib.sizes import require_sizes
 from course_lib.transformer.architecture import Architecture
 from course_lib.transformer.block import Stack
@@ -62,13 +62,14 @@ class GivenSource(NeuralLanguageModel):
         super().__init__(model.output.out_features)
         device = model.output.weight.device
         self.model, self.source = model, torch.as_tensor(source).to(device)
-        self.source_mask = None if source_mask is None else source_mask.to(device)
+        self.source_mask = None if source_mask is None else source_mask.to(device).expand(len(self.source), -1, -1)
 
     def start(self, batch_size: int) -> DecoderState:
         n_sources = len(self.source)
         if batch_size != n_sources and n_sources != 1:
             raise ValueError(f"batch_size is {batch_size}, but there are {n_sources} sources: expected a row for each")
-        sources = self.model.decoder.look_at(self.model.encode(self.source, self.source_mask))
+        with without_dropout(self):  # sampling starts here: the mode does not matter, as in `step`
+            sources = self.model.decoder.look_at(self.model.encode(self.source, self.source_mask))
         state = DecoderState(None, sources, self.source_mask)
         return self.select(state, torch.zeros(batch_size, dtype=torch.long)) if n_sources == 1 < batch_size else state
 
