@@ -91,6 +91,11 @@ def test_nearest_gives_the_answer_as_it_was_written():
     assert nearest("K AE", [" T ", "K  AE T "]) == "K  AE T "
 
 
+def test_more_than_one_space_is_no_phone():
+    assert nearest("A  B", ["A C B", "A B"]) == "A B"
+    assert error_rates(["A  B "], [["A   B"]]) == (0, 0)
+
+
 @pytest.mark.parametrize(
     ("predicted", "references", "words"),
     [

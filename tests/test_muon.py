@@ -76,13 +76,13 @@ def step_once(model, step: int, optimizers, schedules=()) -> None:
         part.step()
 
 
-def by_hand(model, name: str, lr: float = 0.02, adamw_lr: float = 0.003):
+def by_hand(model, name: str, lr: float = 0.02, adamw_lr: float = 0.003, momentum: float = 0.95):
     """The two, with what the docstring says of each."""
     inside = [p for label, p in model.named_parameters() if label in MODELS[name][1]]
     rest = [p for label, p in model.named_parameters() if label not in MODELS[name][1]]
     assert len(inside) == len(MODELS[name][1])
     return (
-        Muon(inside, lr=lr),
+        Muon(inside, lr=lr, momentum=momentum),
         torch.optim.AdamW(rest, lr=adamw_lr, betas=(0.9, 0.99), weight_decay=0.0, fused=True),
     )
 
@@ -210,9 +210,10 @@ def test_it_is_the_two_run_by_hand(name, schedule, where):
     assert (len(set(seen)) > 1) == (schedule != "none")
 
 
-def test_the_learning_rates_are_those_asked_for():
+def test_rates_and_momentum_are_those_asked_for():
     model, other = build("mlp"), build("mlp")
-    optimizer, two = MuonAdamW(model, model.output, lr=0.05, adamw_lr=0.01), by_hand(other, "mlp", 0.05, 0.01)
+    asked = {"lr": 0.05, "adamw_lr": 0.01, "momentum": 0.7}
+    optimizer, two = MuonAdamW(model, model.output, **asked), by_hand(other, "mlp", **asked)
     assert rates(optimizer) == [0.05, 0.01]
     for step in range(3):
         step_once(model, step, [optimizer])
@@ -336,15 +337,15 @@ def test_a_run_cut_short_ends_as_one_never_stopped(stop_at, tmp_path):
     assert rates(update.optimizer) == rates(unbroken.optimizer)
 
 
-def test_learning_rates_tell_one_run_from_another():
-    """A checkpoint is of another run where either of them differs."""
+def test_settings_tell_one_run_from_another():
+    """A checkpoint is of another run where one of them differs."""
 
-    def settings(**lrs):
+    def settings(**asked):
         model = build("mlp")
-        return GradientStep(model, MuonAdamW(model, model.output, **lrs), lambda: None).settings
+        return GradientStep(model, MuonAdamW(model, model.output, **asked), lambda: None).settings
 
-    assert len({settings(), settings(lr=0.1), settings(adamw_lr=0.1)}) == 3
-    assert settings() == settings(lr=0.02, adamw_lr=0.003)
+    assert len({settings(), settings(lr=0.1), settings(adamw_lr=0.1), settings(momentum=0.5)}) == 4
+    assert settings() == settings(lr=0.02, adamw_lr=0.003, momentum=0.95)
 
 
 def test_it_learns():
