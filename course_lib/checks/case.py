@@ -95,6 +95,20 @@ class Case:
             self.fail(f"The result has shape {got.shape}, expected {shape}.{hint and ' ' + hint}", got)
         return got
 
+    def parts(self, *names: str) -> list["Case"]:
+        """One case for each result of an answer that returns several, `return output, weights`."""
+        if not isinstance(self.value, list | tuple) or len(self.value) != len(names):
+            self.fail(
+                f"The result cannot be read as numbers of {len(names)} kinds: end with `return {', '.join(names)}`.",
+                self.value,
+            )
+        cases = []
+        for name, value in zip(names, self.value, strict=True):
+            case = copy.copy(self)
+            case.text, case.value = f"{self.text}, {name}", value
+            cases.append(case)
+        return cases
+
     def compare(
         self, got: Any, expected: Any, otherwise: str, suspects: Iterable[Suspect] = (), part: str = ""
     ) -> None:

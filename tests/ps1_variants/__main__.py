@@ -1,3 +1,5 @@
-from ps1_variants.table import table
+from variants.table import table
 
-print(table())
+from ps1_variants import PS1
+
+print(table(PS1))

@@ -4,9 +4,9 @@ import random
 
 import numpy as np
 import torch
+from variants.registry import Exercise
 
 from course_lib.checks.ps1_counting import check_draw_min_p
-from ps1_variants.registry import Exercise
 
 exercise = Exercise("draw_min_p", check_draw_min_p)
 right, bug = exercise.right, exercise.bug

@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 import torch
+from variants.registry import Exercise
 
 from course_lib.checks.ps1_counting import check_mixture_perplexity
-from ps1_variants.registry import Exercise
 
 exercise = Exercise("mixture_perplexity", check_mixture_perplexity)
 right, bug = exercise.right, exercise.bug

@@ -6,9 +6,9 @@ from itertools import pairwise
 
 import numpy as np
 import torch
+from variants.registry import Exercise
 
 from course_lib.checks.ps1_counting import check_witten_bell
-from ps1_variants.registry import Exercise
 
 exercise = Exercise("witten_bell", check_witten_bell)
 right, bug = exercise.right, exercise.bug

@@ -7,10 +7,8 @@ from collections.abc import Callable, Iterator
 from tabulate import tabulate
 
 from course_lib.checks import CheckFailed
-from ps1_variants import EXERCISES
-from ps1_variants.source import run_hidden_test
-
-GRADED = ("witten_bell", "mixture_perplexity", "draw_min_p", "smoothed_gradient", "line_search")
+from variants.problem_set import ProblemSet
+from variants.registry import Exercise
 
 
 def said(check: Callable, answer: Callable) -> str:
@@ -23,27 +21,29 @@ def said(check: Callable, answer: Callable) -> str:
     return ""
 
 
-def hidden(name: str, answer: Callable) -> str:
-    if name not in GRADED:
+def hidden(problem_set: ProblemSet, exercise: Exercise, answer: Callable) -> str:
+    if exercise not in problem_set.graded:
         return "–"
     try:
-        run_hidden_test(name, answer)
+        problem_set.run_hidden_test(exercise.name, answer)
     except Exception:
         return "refused"
     return "accepted"
 
 
-def rows() -> Iterator[tuple[str, str, str, str, str]]:
-    for exercise in EXERCISES:
+def rows(problem_set: ProblemSet) -> Iterator[tuple[str, str, str, str, str]]:
+    for exercise in problem_set.exercises:
         for what, answer in exercise.correct.items():
             message = said(exercise.check, answer)
-            yield exercise.name, "right", what, hidden(exercise.name, answer), message or "passed"
+            yield exercise.name, "right", what, hidden(problem_set, exercise, answer), message or "passed"
         for what, (answer, phrase) in exercise.bugs.items():
             message = said(exercise.check, answer)
             fits = "" if phrase in message else "WRONG MESSAGE "
-            yield exercise.name, "bug", what, hidden(exercise.name, answer), fits + (message or "passed")
+            yield exercise.name, "bug", what, hidden(problem_set, exercise, answer), fits + (message or "passed")
 
 
-def table() -> str:
+def table(problem_set: ProblemSet) -> str:
     widths = [None, None, 40, None, 110]
-    return tabulate(rows(), ["exercise", "", "variant", "hidden test", "the check says"], maxcolwidths=widths)
+    return tabulate(
+        rows(problem_set), ["exercise", "", "variant", "hidden test", "the check says"], maxcolwidths=widths
+    )

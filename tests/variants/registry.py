@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 
-@dataclass
+@dataclass(eq=False)
 class Exercise:
     """correct: {what it is: answer}; bugs: {what is wrong: (answer, the phrase that the check's message must hold)}."""
 

@@ -1,6 +1,6 @@
-"""Problem set 1: every right variant passes, every classic bug gets its own sentence, and no answer lies about.
+"""Problem sets: every right variant passes, every classic bug gets its own sentence, and no answer lies about.
 
-`cd tests && python -m ps1_variants` prints the whole table.
+`cd tests && python -m ps1_variants` prints the whole table of problem set 1.
 """
 
 import ast
@@ -11,32 +11,47 @@ import re
 import signal
 
 import nbformat
+import numpy as np
 import pytest
-from ps1_variants import EXERCISES
-from ps1_variants.source import cell, notebook, region, run_hidden_test
-from ps1_variants.table import GRADED, said
+import torch
+from ps1_variants import PS1
+from variants.problem_set import region
+from variants.table import said
 
 import course_lib
 from course_lib.checks import CheckFailed
 from course_lib.paths import ROOT, lessons
 
-RIGHT = [(e, what, answer) for e in EXERCISES for what, answer in e.correct.items()]
-BUGS = [(e, what, answer, says) for e in EXERCISES for what, (answer, says) in e.bugs.items()]
+SETS = [PS1]
+EXERCISES = [(ps, e) for ps in SETS for e in ps.exercises]
+GRADED = [(ps, e) for ps in SETS for e in ps.graded]
+RIGHT = [(ps, e, what, answer) for ps, e in EXERCISES for what, answer in e.correct.items()]
+BUGS = [(ps, e, what, answer, says) for ps, e in EXERCISES for what, (answer, says) in e.bugs.items()]
 
 
 def name_of(value):
     return getattr(value, "name", value) if isinstance(getattr(value, "name", value), str) else ""
 
 
-@pytest.mark.parametrize("exercise, what, answer", RIGHT, ids=name_of)
-def test_every_right_variant_is_accepted(exercise, what, answer):
+def exercise_of(problem_set, name):
+    (found,) = [each for each in problem_set.exercises if each.name == name]
+    return found
+
+
+every_set = pytest.mark.parametrize("ps", SETS, ids=name_of)
+every_exercise = pytest.mark.parametrize("ps, exercise", EXERCISES, ids=name_of)
+graded = pytest.mark.parametrize("ps, exercise", GRADED, ids=name_of)
+
+
+@pytest.mark.parametrize("ps, exercise, what, answer", RIGHT, ids=name_of)
+def test_every_right_variant_is_accepted(ps, exercise, what, answer):
     assert not said(exercise.check, answer)
-    if exercise.name in GRADED:
-        run_hidden_test(exercise.name, answer)
+    if exercise in ps.graded:
+        ps.run_hidden_test(exercise.name, answer)
 
 
-@pytest.mark.parametrize("exercise, what, answer, says", BUGS, ids=name_of)
-def test_every_bug_is_named(exercise, what, answer, says):
+@pytest.mark.parametrize("ps, exercise, what, answer, says", BUGS, ids=name_of)
+def test_every_bug_is_named(ps, exercise, what, answer, says):
     with pytest.raises(CheckFailed) as failure:
         exercise.check(answer)
     sentence, *case = str(failure.value).split("\n")
@@ -59,42 +74,68 @@ def test_a_loop_that_never_ends_is_stopped_and_named(monkeypatch):
                 pass
         return x
 
-    (exercise,) = [e for e in EXERCISES if e.name == "line_search"]
     with pytest.raises(CheckFailed, match="a loop that never ends"):
-        exercise.check(line_search)
+        exercise_of(PS1, "line_search").check(line_search)
     assert signal.getsignal(signal.SIGALRM) == signal.SIG_DFL
 
 
-@pytest.mark.parametrize("exercise, what, answer, says", [b for b in BUGS if b[0].name in GRADED], ids=name_of)
-def test_hidden_tests_alone_refuse_every_bug(exercise, what, answer, says):
+@pytest.mark.parametrize("ps, exercise, what, answer, says", [b for b in BUGS if b[1] in b[0].graded], ids=name_of)
+def test_hidden_tests_alone_refuse_every_bug(ps, exercise, what, answer, says):
     with pytest.raises((AssertionError, ValueError)):
-        run_hidden_test(exercise.name, answer)
+        ps.run_hidden_test(exercise.name, answer)
 
 
-@pytest.mark.parametrize("name", GRADED)
-@pytest.mark.parametrize("seed", [1, 2**32 - 1])
-def test_hidden_inputs_follow_the_class_seed(name, seed, monkeypatch):
-    (exercise,) = [e for e in EXERCISES if e.name == name]
-    asked = []
+def written(value):
+    """Inputs as text, but for functions and random generators, whose text is another each time."""
+    if isinstance(value, torch.Tensor):
+        return f"tensor {value.tolist()}"
+    if isinstance(value, np.ndarray):
+        return f"array {value.tolist()}"
+    if isinstance(value, list | tuple):
+        return str([written(each) for each in value])
+    return "" if callable(value) or isinstance(value, np.random.Generator) else repr(value)
+
+
+def recorded(exercise, run):
+    """What `run` asks a right answer: [inputs as text], [results]."""
+    right, asked, results = next(iter(exercise.correct.values())), [], []
 
     def answer(*inputs):
-        asked.append(repr(inputs[:1] if name != "line_search" else inputs[2:]))
-        return next(iter(exercise.correct.values()))(*inputs)
+        asked.append(written(inputs))
+        results.append(right(*inputs))
+        return results[-1]
 
+    run(answer)
+    return asked, results
+
+
+@graded
+@pytest.mark.parametrize("seed", [1, 2**32 - 1])
+def test_hidden_inputs_follow_the_class_seed(ps, exercise, seed, monkeypatch):
+    asked = []
     for value in (0, seed):
         monkeypatch.setenv("COURSE_CLASS_SEED", str(value))
-        run_hidden_test(name, answer)
-    first, second = asked[: len(asked) // 2], asked[len(asked) // 2 :]
-    assert len(set(second) - set(first)) >= 3
+        asked.append(recorded(exercise, lambda answer: ps.run_hidden_test(exercise.name, answer))[0])
+    assert len(set(asked[1]) - set(asked[0])) >= 3
+
+
+@graded
+def test_results_learned_by_heart_pass_the_visible_check_only(ps, exercise):
+    asked, results = recorded(exercise, exercise.check)
+    known = dict(zip(asked, results, strict=True))
+    answers = iter(results)
+    assert not said(exercise.check, lambda *inputs: next(answers)), "the inputs of a check are always the same"
+    with pytest.raises(AssertionError):
+        ps.run_hidden_test(exercise.name, lambda *inputs: known[written(inputs)])
 
 
 def test_enough_variants_and_bugs():
-    for exercise in EXERCISES:
+    for _, exercise in EXERCISES:
         assert len(exercise.correct) >= 5 and len(exercise.bugs) >= 8, exercise.name
 
 
-@pytest.mark.parametrize("exercise", EXERCISES, ids=lambda e: e.name)
-def test_no_answer_no_result_and_an_error_are_told(exercise):
+@every_exercise
+def test_no_answer_no_result_and_an_error_are_told(ps, exercise):
     def not_yet(*inputs):
         raise NotImplementedError()
 
@@ -135,21 +176,20 @@ def normalised(function):
 
 
 def answers():
-    """Syntax trees of the source's answers and of every right variant of a graded exercise."""
-    for name in GRADED:
-        yield name, functions(ast.parse(cell(name).source))[0]
-    for exercise in EXERCISES:
-        if exercise.name in GRADED:
-            for what, answer in exercise.correct.items():
-                yield f"{exercise.name}, {what}", functions(ast.parse(inspect.getsource(answer)))[0]
+    """Syntax trees of the sources' answers and of every right variant of a graded exercise."""
+    for ps, exercise in GRADED:
+        yield exercise.name, functions(ast.parse(ps.cell(exercise.name).source))[0]
+        for what, answer in exercise.correct.items():
+            yield f"{exercise.name}, {what}", functions(ast.parse(inspect.getsource(answer)))[0]
 
 
 def test_no_graded_answer_is_in_course_lib_or_a_lesson():
     bodies = {normalised(answer): name for name, answer in answers()}
     assert len(bodies) >= 5 * len(GRADED)
+    names = {exercise.name for _, exercise in GRADED}
     for where, tree in trees():
         for function in functions(tree):
-            assert getattr(function, "name", "") not in GRADED, where
+            assert getattr(function, "name", "") not in names, where
             assert normalised(function) not in bodies, (where, bodies[normalised(function)])
 
 
@@ -169,8 +209,8 @@ def callables():
                     yield f"{module.name}.{name}", value
 
 
-@pytest.mark.parametrize("exercise", [e for e in EXERCISES if e.name in GRADED], ids=lambda e: e.name)
-def test_nothing_of_course_lib_passes_as_an_answer(exercise):
+@graded
+def test_nothing_of_course_lib_passes_as_an_answer(ps, exercise):
     tried = dict(callables())
     assert len(tried) > 40
     for where, value in tried.items():
@@ -184,8 +224,9 @@ def test_nothing_of_course_lib_passes_as_an_answer(exercise):
 # How the set is written
 
 
-def test_every_exercise_says_what_it_asks():
-    text = {each.id: each.source for each in notebook().cells}
+@every_set
+def test_every_exercise_says_what_it_asks(ps):
+    text = {each.id: each.source for each in ps.notebook.cells}
     exercises = [each for name, each in text.items() if name.startswith("exercise-")]
     assert 6 <= len(exercises) <= 8
     for each in exercises:
@@ -198,24 +239,26 @@ def test_every_exercise_says_what_it_asks():
     assert sum("Stretch" in each for each in exercises) == 1
 
 
-def test_marks_and_minutes_agree():
+@every_set
+def test_marks_and_minutes_agree(ps):
     said_marks = {}
-    for each in notebook().cells:
+    for each in ps.notebook.cells:
         if each.id.startswith("exercise-"):
             marks = re.search(r"(\d+) marks\*\*", each.source)
             said_marks[each.id[-1]] = int(marks.group(1)) if marks else 0
         points = each.metadata.get("nbgrader", {}).get("points", 0)
         if points:
             assert points == said_marks[max(said_marks)]
-    title = notebook().cells[0].source
+    title = ps.notebook.cells[0].source
     in_table = re.findall(r"^\| (\d) \|[^|]*\|[^|]*\| (\S+) \|[^|]*\|[^|]*\| (\d+) \|", title, re.M)
     assert {number: 0 if marks == "–" else int(marks) for number, marks, _ in in_table} == said_marks
     assert f"{sum(said_marks.values())} marks" in title and sum(said_marks.values()) == 20
     assert sum(int(minutes) for *_, minutes in in_table) == 210, "about three and a half hours"
 
 
-def test_the_source_holds_no_outputs_and_answers_are_short():
-    for each in notebook().cells:
+@every_set
+def test_the_source_holds_no_outputs_and_answers_are_short(ps):
+    for each in ps.notebook.cells:
         if each.cell_type == "code":
             assert not each.outputs and each.execution_count is None
             assert len(region("SOLUTION", each.source).split("\n")) <= 15
