@@ -1,6 +1,6 @@
 """Problem sets: every right variant passes, every classic bug gets its own sentence, and no answer lies about.
 
-`cd tests && python -m ps1_variants` prints the whole table of problem set 1.
+`cd tests && python -m ps1_variants` prints the whole table of problem set 1; ps2_variants likewise.
 """
 
 import ast
@@ -16,13 +16,13 @@ import pytest
 import torch
 from ps1_variants import PS1
 from variants.problem_set import region
+from variants.sets import SETS
 from variants.table import said
 
 import course_lib
 from course_lib.checks import CheckFailed
-from course_lib.paths import ROOT, lessons
+from course_lib.paths import NOTEBOOKS, ROOT, lessons
 
-SETS = [PS1]
 EXERCISES = [(ps, e) for ps in SETS for e in ps.exercises]
 GRADED = [(ps, e) for ps in SETS for e in ps.graded]
 RIGHT = [(ps, e, what, answer) for ps, e in EXERCISES for what, answer in e.correct.items()]
@@ -127,6 +127,10 @@ def test_results_learned_by_heart_pass_the_visible_check_only(ps, exercise):
     assert not said(exercise.check, lambda *inputs: next(answers)), "the inputs of a check are always the same"
     with pytest.raises(AssertionError):
         ps.run_hidden_test(exercise.name, lambda *inputs: known[written(inputs)])
+
+
+def test_no_problem_set_is_forgotten():
+    assert {path.stem for path in NOTEBOOKS.glob("assignments/*/*.ipynb")} == {ps.name for ps in SETS}
 
 
 def test_enough_variants_and_bugs():
@@ -254,6 +258,19 @@ def test_marks_and_minutes_agree(ps):
     assert {number: 0 if marks == "–" else int(marks) for number, marks, _ in in_table} == said_marks
     assert f"{sum(said_marks.values())} marks" in title and sum(said_marks.values()) == 20
     assert sum(int(minutes) for *_, minutes in in_table) == 210, "about three and a half hours"
+
+
+@every_set
+def test_the_table_says_what_the_exercises_say(ps):
+    in_table = re.findall(
+        r"^\| (\d) \| (.*?) \|.*\| (.* of 5) \| (.* of 5) \| (\d+) \| (.*?) \|$", ps.notebook.cells[0].source, re.M
+    )
+    exercises = {each.id[-1]: each.source for each in ps.notebook.cells if each.id.startswith("exercise-")}
+    assert [number for number, *_ in in_table] == sorted(exercises)
+    for number, title, difficulty, importance, minutes, lesson in in_table:
+        text = exercises[number]
+        assert re.match(rf"## {number} · (Stretch: )?{re.escape(title)}\n", text, re.I)
+        assert f"difficulty {difficulty} · importance {importance} · {minutes} minutes · lesson {lesson[:2]}" in text
 
 
 @every_set

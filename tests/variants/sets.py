@@ -1,0 +1,6 @@
+"""Every problem set there is."""
+
+from ps1_variants import PS1
+from ps2_variants import PS2
+
+SETS = [PS1, PS2]
