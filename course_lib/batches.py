@@ -1,6 +1,7 @@
 """Training batches: blocks of a running text that start at random places, and pairs of a source and a target."""
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
@@ -76,6 +77,8 @@ class Pairs:
         require_sizes(batch_size=batch_size)
         if len(sources) != len(targets) or not len(sources):
             raise ValueError(f"{len(sources)} sources and {len(targets)} targets: expected one target for each source")
+        if not isinstance(seed, Integral) or seed < 0:
+            raise ValueError(f"seed is {seed!r}: expected a whole number, 0 or more")
         self.source_lengths = np.array([len(ids) for ids in sources])
         self.target_lengths = np.array([len(ids) for ids in targets])
         if self.source_lengths.min() < 1 or self.target_lengths.min() < 2:

@@ -24,8 +24,8 @@ def beam_search(
     """From the begin marker on, keep the `width` most probable beginnings at each step (Lowerre 1976; in translation,
     Sutskever et al. 2014, section 3.2), until the best one has ended in every row. width 1 is greedy search.
 
-    Returns for each of batch_size rows the finished sequences, best first: at most `width`, none where the best
-    beginning did not end within max_tokens. Their probabilities are not divided by their lengths.
+    Returns for each of batch_size rows the sequences that had ended by then, or within max_tokens, best first: at most
+    `width`, perhaps none. Their probabilities are not divided by their lengths.
     Raises ValueError for sizes below 1 and for a vocabulary without markers.
     """
     require_sizes(width=width, max_tokens=max_tokens, batch_size=batch_size)
@@ -48,6 +48,8 @@ def beam_search(
         parent, token = best // V, (best % V).flatten()
         texts = torch.cat([texts[each, parent], token.view(batch_size, width, 1)], 2)
         ended = texts[..., -1] == vocab.end_id
+        # A row whose best has ended is done: what has not ended drops out, whatever other rows still need.
+        scores = scores.masked_fill(ended[:, :1] & ~ended, -math.inf)
         if ended[:, 0].all():  # going on makes nothing more probable
             break
         state = model.select(state, (each * width + parent).flatten())

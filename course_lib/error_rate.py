@@ -19,6 +19,10 @@ def error_rates(predicted: Sequence[str], references: Sequence[Sequence[str]]) -
     Insertions, deletions and substitutions count 1 each. Where several answers are right, the nearest counts, and its
     length. Raises ValueError where the two do not go together, and for a word without a right answer.
     """
+    if any(isinstance(right, str) for right in references):
+        raise ValueError(
+            "references holds a string: expected a list of right answers for each word, as in [['K AE T']]"
+        )
     if len(predicted) != len(references) or not predicted:
         raise ValueError(f"{len(predicted)} predictions for {len(references)} words: expected one for each, 1 or more")
     distances, lengths = zip(*map(_nearest, predicted, references), strict=True)
@@ -26,9 +30,9 @@ def error_rates(predicted: Sequence[str], references: Sequence[Sequence[str]]) -
 
 
 def nearest(predicted: str, references: Sequence[str]) -> str:
-    """The right answer with the fewest edits to what was predicted; among equals the shortest edit rate, the first."""
-    if not references:
-        raise ValueError("there is no right answer to compare with: expected at least one")
+    """The right answer with the fewest edits to what was predicted; among equals the longest, then the first."""
+    if not references or not all(reference.split() for reference in references):
+        raise ValueError(f"the right answers are {list(references)}: expected at least one, and none of them empty")
     phones = predicted.split()
 
     def distance(reference: str) -> tuple[int, float]:

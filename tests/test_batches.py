@@ -239,3 +239,9 @@ def test_a_pair_without_tokens_is_named(source, target):
     with pytest.raises(ValueError, match="leave it out"):
         Pairs([good, np.zeros(source, int)], [good, np.zeros(target, int)], 2)
     assert len(rows_of(Pairs([good, good[:1]], [good, good], 2).batch(0))) == 2  # the least that is allowed
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5])
+def test_a_seed_that_is_none_is_named(seed):
+    with pytest.raises(ValueError, match=f"seed is {seed}: expected a whole number"):
+        Pairs([[1]], [[0, 1]], 1, seed)

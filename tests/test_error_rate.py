@@ -111,6 +111,11 @@ def test_predictions_that_do_not_go_with_the_words_are_named(predicted, referenc
 
 
 def test_a_word_without_an_answer_is_named():
-    for judge in (lambda: nearest("A", []), lambda: error_rates(["A", "B"], [["A"], []])):
-        with pytest.raises(ValueError, match="no right answer.*at least one"):
+    for judge in (lambda: nearest("A", []), lambda: error_rates(["A", "B"], [["A"], []]), lambda: nearest("A", [" "])):
+        with pytest.raises(ValueError, match="expected at least one, and none of them empty"):
             judge()
+
+
+def test_a_string_in_place_of_a_list_of_answers_is_named():
+    with pytest.raises(ValueError, match="a list of right answers for each word"):
+        error_rates(["K AE T"], ["K AE T"])

@@ -34,7 +34,7 @@ class Muon(torch.optim.Optimizer):
         super().__init__(matrices, {"lr": lr, "momentum": momentum})
 
     @torch.no_grad()
-    def step(self, closure=None) -> None:
+    def step(self) -> None:
         for group in self.param_groups:
             by_shape = defaultdict(list)
             for parameter in group["params"]:
@@ -74,7 +74,7 @@ class MuonAdamW(torch.optim.Optimizer):
         super().__init__([*matrices, *rest], {})
         self.param_groups = [group for part in self.parts.values() for group in part.param_groups]
 
-    def step(self, closure=None) -> None:
+    def step(self) -> None:
         for part in self.parts.values():
             part.step()
 
