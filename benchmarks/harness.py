@@ -13,9 +13,12 @@ from tabulate import tabulate
 from course_lib.device import describe
 
 
-def compare(pairs: list[tuple[str, Callable, Callable, tuple]], repeats: int, names: tuple[str, str]) -> None:
+def compare(
+    pairs: list[tuple[str, Callable, Callable, tuple]], repeats: int, names: tuple[str, str], tolerance: float = 1e-3
+) -> None:
     """Print milliseconds and ratios. A pair is (what it is, ours, theirs, arguments); ours(*arguments) builds a call
-    that computes once and returns a number, which must be theirs as well. One thread, a process for each measurement.
+    that computes once and returns a number, which must be theirs as well, but for a relative `tolerance`. One thread, a
+    process for each measurement.
     """
     rows = {name: [] for name, *_ in pairs}
     spawn = multiprocessing.get_context("spawn")
@@ -23,7 +26,9 @@ def compare(pairs: list[tuple[str, Callable, Callable, tuple]], repeats: int, na
         for i in range(repeats):
             for name, ours, theirs, arguments in pairs:
                 a, b = (pool.submit(measure, build, arguments).result() for build in (ours, theirs))
-                assert abs(a["result"] - b["result"]) <= 1e-3 * max(1, abs(a["result"])), "the two compute differently"
+                assert abs(a["result"] - b["result"]) <= tolerance * max(abs(b["result"]), 1e-9), (
+                    "the two compute differently"
+                )
                 rows[name].append({"ours": a["ms"], "theirs": b["ms"], "ratio": a["ms"] / b["ms"]})
             print(f"run {i + 1} of {repeats}", file=sys.stderr)
 

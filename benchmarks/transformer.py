@@ -111,7 +111,7 @@ def muon(optimizer, **options):
 
     def once():
         optimizer.step()
-        return sum((p - b).abs().sum().item() for p, b in zip(parameters, before, strict=True)) * 1e-6
+        return sum((p - b).abs().sum().item() for p, b in zip(parameters, before, strict=True))
 
     return once
 
@@ -132,7 +132,9 @@ def main(repeats: int) -> None:
         (f"attention, batch {B}, {T} tokens", written_out, fused, (B, T)) for B, T in ((256, 9), (16, 64), (4, 512))
     ]
     pairs += [("Muon, one step", own_muon, torchs_muon, ())]
-    compare(pairs, repeats, ("course_lib, or written out", "PyTorch, or fused"))
+    compare(
+        pairs, repeats, ("course_lib, or written out", "PyTorch, or fused"), tolerance=0.02
+    )  # its Muon has bfloat16
 
 
 if __name__ == "__main__":

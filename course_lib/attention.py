@@ -57,6 +57,8 @@ def fused_attention(
     causal: bool = False,
 ) -> Tensor:
     """The output of `attention`, by PyTorch's kernel, which need not keep the weights (Dao et al. 2022)."""
+    if causal and query.shape[-2:-1] == (1,):  # the last place sees them all
+        causal = False
     if causal and mask is None and bias is None and query.shape[-2:-1] == key.shape[-2:-1]:
         _allowed(query, key, value, None, False)
         return F.scaled_dot_product_attention(query, key, value, is_causal=True)  # skips what no query may see
@@ -157,7 +159,7 @@ class MultiHeadAttention(nn.Module):
         key, value = memory
         start = key.shape[2] - x.shape[1]
         query = self.positions.rotate(self._heads(self.query, x), start)
-        bias = self.positions.bias(x.shape[1], key.shape[2], x.device)
+        bias = self.positions.bias(x.shape[1], key.shape[2])
         mask = mask if mask is None else torch.atleast_2d(mask).unsqueeze(-3)  # the same for all heads
         if self.watched is None:
             mixed = fused_attention(query, key, value, mask, bias, causal)

@@ -23,7 +23,7 @@ class Positions(nn.Module):
         """Queries or keys (B, n_heads, T, d_head) → turned by their places, the same shape."""
         return x
 
-    def bias(self, n_queries: int, n_keys: int, device: torch.device | str | None = None) -> Tensor | None:
+    def bias(self, n_queries: int, n_keys: int) -> Tensor | None:
         """What is added to the scores, (n_heads, T, S), or None. The queries are the last T of S places."""
         return None
 
@@ -82,8 +82,8 @@ class Alibi(Positions):
         slopes = 2.0 ** (-8 * torch.arange(1, n_heads + 1) / n_heads)
         self.register_buffer("slopes", slopes[:, None, None], persistent=False)
 
-    def bias(self, n_queries: int, n_keys: int, device: torch.device | str | None = None) -> Tensor:
-        places = torch.arange(n_keys, device=device)
+    def bias(self, n_queries: int, n_keys: int) -> Tensor:
+        places = torch.arange(n_keys, device=self.slopes.device)
         return -self.slopes * (places[n_keys - n_queries :, None] - places).abs()
 
 

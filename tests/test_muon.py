@@ -358,3 +358,9 @@ def test_it_learns():
         loss.backward()
         optimizer.step()
     assert loss.item() < 0.1
+
+
+def test_an_output_layer_of_another_model_is_refused():
+    model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
+    with pytest.raises(ValueError, match="is no layer of the model"):
+        MuonAdamW(model, nn.Linear(4, 2))

@@ -500,3 +500,12 @@ def test_only_an_lstm_with_biases_has_a_forget_gate_to_open(layer):
 def test_layers_that_cannot_serve_are_refused(settings):
     with pytest.raises(ValueError, match="bidirectional.*proj_size"):
         RecurrentLanguageModel(5, nn.LSTM(2, 3, batch_first=True, **settings))
+
+
+def test_probabilities_of_a_model_in_half_precision_are_not_rounded():
+    model = Bigram(7).to(torch.bfloat16)
+    nn.init.normal_(model.logits)
+    ids = torch.arange(6)[None]
+    for log_p in (model.score(ids), model.step(model.start(1), ids[:, 0])[0]):
+        assert log_p.dtype == torch.float32
+        assert torch.allclose(log_p.exp().sum(-1), torch.ones(()), atol=1e-5)

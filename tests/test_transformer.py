@@ -210,14 +210,14 @@ def test_feed_forward_is_its_formula():
     close(layer(x).detach(), np.maximum(0, x.numpy() @ W1.T + b1) @ W2.T + b2)
 
 
-def test_a_block_without_a_source_skips_the_cross_attention():
-    """A decoder is then the language model of the later lesson: an encoder, masked."""
-    a = architecture()
-    decoder, encoder = shaken(Stack(a, cross=True)), Stack(a)
-    missing, unexpected = encoder.load_state_dict(decoder.state_dict(), strict=False)
-    assert not missing and all("cross" in name for name in unexpected)
-    x = torch.randn(2, 4, D)
-    close(decoder(x, causal=True)[0], encoder(x, causal=True)[0])
+def test_a_source_and_cross_attention_go_together():
+    decoder, encoder, x = Stack(architecture(), cross=True), Stack(architecture()), torch.randn(2, 4, D)
+    sources = decoder.look_at(torch.randn(2, 3, D))
+    for wrong in (lambda: decoder(x, causal=True), lambda: encoder(x, sources=sources)):
+        with pytest.raises(ValueError, match="cross-attention and a source go together"):
+            wrong()
+    with pytest.raises(ValueError, match="no cross-attention: make it with cross=True"):
+        encoder.look_at(x)
 
 
 def test_zero_outputs_let_every_sub_layer_add_nothing():

@@ -55,7 +55,7 @@ class NeuralLanguageModel(nn.Module):
             state = self.start(len(ids))
             for i in range(0, ids.shape[1], length):
                 logits, state = self.advance(state, ids[:, i : i + length])
-                log_p = logits.log_softmax(-1)
+                log_p = _log_softmax(logits)
                 if targets is not None:
                     log_p = log_p.gather(-1, targets[:, i : i + length, None])[..., 0]
                 parts.append(log_p)
@@ -66,7 +66,7 @@ class NeuralLanguageModel(nn.Module):
         """Read one token per sequence, ids (B,) → log p of the next (B, V), and the new state."""
         with without_dropout(self):
             logits, state = self.advance(state, self._checked(ids)[:, None])
-        return logits[:, -1].log_softmax(-1), state
+        return _log_softmax(logits[:, -1]), state
 
     def _checked(self, ids: Tensor) -> Tensor:
         """The ids where the model computes. They are checked where they come from: a device need not be waited for."""
@@ -77,6 +77,11 @@ class NeuralLanguageModel(nn.Module):
                 "encode the text with the vocabulary that the model was made for"
             )
         return ids.to(next(self.parameters()).device, torch.long)
+
+
+def _log_softmax(logits: Tensor) -> Tensor:
+    """In float32 at least: half precision would round probabilities to two digits."""
+    return logits.log_softmax(-1, dtype=torch.promote_types(logits.dtype, torch.float32))
 
 
 @contextmanager

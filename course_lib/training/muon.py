@@ -49,7 +49,9 @@ class Muon(torch.optim.Optimizer):
     def _averaged(self, parameter: nn.Parameter, momentum: float) -> Tensor:
         """Nesterov's momentum: the new average, once more mixed with the gradient."""
         state = self.state[parameter]
-        average = state.setdefault("momentum_buffer", torch.zeros_like(parameter))
+        if "momentum_buffer" not in state:
+            state["momentum_buffer"] = torch.zeros_like(parameter)
+        average = state["momentum_buffer"]
         average.lerp_(parameter.grad, 1 - momentum)
         return parameter.grad.lerp(average, momentum)
 
@@ -59,11 +61,14 @@ class MuonAdamW(torch.optim.Optimizer):
     biases and normalisations, as Muon's authors advise.
 
     output: the layer that gives the logits. The two learning rates follow one schedule, each from its own start.
+    Raises ValueError where output is no layer of the model.
     """
 
     def __init__(
         self, model: nn.Module, output: nn.Linear, lr: float = 0.02, adamw_lr: float = 0.003, momentum: float = 0.95
     ):
+        if not any(module is output for module in model.modules()):
+            raise ValueError(f"output {output} is no layer of the model: pass the one that gives the logits")
         not_inside = {id(output.weight)} | {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
         matrices = [p for p in model.parameters() if p.ndim == 2 and id(p) not in not_inside]
         rest = [p for p in model.parameters() if p.ndim != 2 or id(p) in not_inside]

@@ -33,6 +33,12 @@ class Architecture:
             )
         if self.positions not in SCHEMES:
             raise ValueError(f"positions {self.positions!r}: expected one of {', '.join(SCHEMES)}")
+        d_position = {"sinusoidal": self.d_model, "rotary": self.d_model // self.n_heads}.get(self.positions, 2)
+        if d_position % 2:
+            raise ValueError(
+                f"positions {self.positions!r} need sine and cosine in pairs, and have {d_position} numbers: expected "
+                "an even d_model (sinusoidal) or d_model / n_heads (rotary)"
+            )
         if self.norm not in ("pre", "post"):
             raise ValueError(f"norm {self.norm!r}: expected 'pre' or 'post'")
         if not 0 <= self.dropout < 1:

@@ -56,7 +56,14 @@ class Block(nn.Module):
         source_mask: Tensor | None = None,
         causal: bool = False,
     ) -> tuple[Tensor, Memory]:
-        """x (B, T, d_model) → the same shape, and what later tokens will look at: `past` with x added."""
+        """x (B, T, d_model) → the same shape, and what later tokens will look at: `past` with x added.
+
+        Raises ValueError for a source without cross-attention, and for cross-attention without a source.
+        """
+        if (source is not None) != hasattr(self, "cross_attention"):
+            raise ValueError(
+                "cross-attention and a source go together: make the block with cross=True, or give no source"
+            )
         h = self.self_residual.before(x)
         memory = self.self_attention.remember(h, past)
         x = self.self_residual.after(x, self.self_attention(h, memory, mask, causal))
@@ -117,5 +124,10 @@ class Stack(nn.Module):
         return self.norm(x), memories
 
     def look_at(self, source: Tensor) -> list[Memory]:
-        """The keys and values that each block's cross-attention makes of an encoder's output (B, S, d_model)."""
+        """The keys and values that each block's cross-attention makes of an encoder's output (B, S, d_model).
+
+        Raises ValueError for a stack without cross-attention.
+        """
+        if not hasattr(self.blocks[0], "cross_attention"):
+            raise ValueError("this stack has no cross-attention: make it with cross=True")
         return [block.cross_attention.remember(source) for block in self.blocks]

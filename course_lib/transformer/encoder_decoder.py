@@ -55,7 +55,8 @@ class DecoderState(NamedTuple):
 
 class GivenSource(NeuralLanguageModel):
     """p(next target token | source, target so far), in the protocol of `course_lib.lm`: what samples from an n-gram
-    model samples from this. One source (1, S) serves a batch of any size; of several, each has its own row.
+    model samples from this. One source (1, S) serves a batch of any size; of several, each has its own row. It is for
+    judging and sampling; to train, call the model itself.
     """
 
     def __init__(self, model: EncoderDecoder, source: Tensor, source_mask: Tensor | None = None):
@@ -64,6 +65,7 @@ class GivenSource(NeuralLanguageModel):
         self.model, self.source = model, torch.as_tensor(source).to(device)
         self.source_mask = None if source_mask is None else source_mask.to(device).expand(len(self.source), -1, -1)
 
+    @torch.no_grad()
     def start(self, batch_size: int) -> DecoderState:
         n_sources = len(self.source)
         if batch_size != n_sources and n_sources != 1:
