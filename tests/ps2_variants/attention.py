@@ -203,6 +203,13 @@ def _(query, key, value, mask=None):
     return weights @ value, weights
 
 
+@bug("−10⁴ for masked scores", "not a large negative number")
+def _(query, key, value, mask=None):
+    scores = scaled(query, key)
+    weights = (scores if mask is None else scores.masked_fill(~mask, -1e4)).softmax(-1)
+    return weights @ value, weights
+
+
 @bug("mask added as 0 and 1", "The mask is added as 0 and 1")
 def _(query, key, value, mask=None):
     scores = scaled(query, key)

@@ -22,6 +22,12 @@ def zeros(query, value):
     return S, torch.zeros(*query.shape[:-2], query.shape[-1])
 
 
+@right("φ by its two cases, exact far below 0")
+def _(query, key, value, state=None):
+    f = lambda x: torch.where(x > 0, x + 1, x.clamp(max=0).exp())  # noqa: E731
+    return attend(query, key, value, state, f=f, g=f)
+
+
 @right("token by token, vectors and matrices")
 def _(query, key, value, state=None):
     S, z = state if state is not None else zeros(query, value)
@@ -128,7 +134,7 @@ def attend(query, key, value, state=None, f=phi, g=phi, S_sums=True, z_sums=True
     return torch.stack(rows, -2), (S, z)
 
 
-@bug("no φ", "without φ")
+@bug("no φ", "φ(k), not k")
 def _(query, key, value, state=None):
     return attend(query, key, value, state, f=lambda x: x, g=lambda x: x)
 
@@ -143,7 +149,7 @@ def _(query, key, value, state=None):
     return attend(query, key, value, state, g=lambda x: x)
 
 
-@bug("elu without + 1", "without φ")
+@bug("elu without + 1", "This is elu(k)")
 def _(query, key, value, state=None):
     return attend(query, key, value, state, f=F.elu, g=F.elu)
 
@@ -231,7 +237,7 @@ def _(query, key, value, state=None):
     return attend(query, key, value, state, S_sums=False, z_sums=False)
 
 
-@bug("nan replaced by 0", "or the query does not see itself")
+@bug("nan replaced by 0", "The query does not see itself")
 def _(query, key, value, state=None):
     output, state = attend(query, key, value, state, shift=True)
     return output.nan_to_num(), state
@@ -272,7 +278,7 @@ def _(query, key, value, state=None):
     return phi(query) @ S / (phi(query) @ z[..., None]), (S, z)
 
 
-@bug("read before the own token is added", "the query does not see itself")
+@bug("read before the own token is added", "The query does not see itself")
 def _(query, key, value, state=None):
     return attend(query, key, value, state, shift=True)
 
@@ -343,6 +349,21 @@ def _(query, key, value, state=None):
     if query.shape[-2] > 1:
         after = attend(query[..., :-1, :], key[..., :-1, :], value[..., :-1, :], state)[1]
     return output, after
+
+
+@bug("S and z added to in place", "The given state has changed")
+def _(query, key, value, state=None):
+    output, after = attend(query, key, value, state)
+    if state:
+        for given, new in zip(state, after, strict=True):
+            given.copy_(new)
+    return output, state or after
+
+
+@bug("three things returned", "The state is one pair")
+def _(query, key, value, state=None):
+    output, (S, z) = attend(query, key, value, state)
+    return output, S, z
 
 
 @bug("S transposed", "shape")

@@ -211,6 +211,45 @@ def _(x, W_q, W_k, W_v, W_o, n_heads, mask=None):
     return join(scores.softmax(-2) @ v) @ W_o
 
 
+@bug("softmax over the heads", "softmax runs over the heads")
+def _(x, W_q, W_k, W_v, W_o, n_heads, mask=None):
+    q, k, v = (cut(x @ W, n_heads) for W in (W_q, W_k, W_v))
+    scores = q @ k.mT / math.sqrt(q.shape[-1])
+    scores = scores if mask is None else scores.masked_fill(~mask, -math.inf)
+    return join(scores.softmax(1) @ v) @ W_o
+
+
+@bug("softmax over the batch", "softmax runs over the wrong axis")
+def _(x, W_q, W_k, W_v, W_o, n_heads, mask=None):
+    q, k, v = (cut(x @ W, n_heads) for W in (W_q, W_k, W_v))
+    scores = q @ k.mT / math.sqrt(q.shape[-1])
+    scores = scores if mask is None else scores.masked_fill(~mask, -math.inf)
+    return join(scores.softmax(0) @ v) @ W_o
+
+
+@bug("x cut into heads before the matrices", "Project first, then cut")
+def _(x, W_q, W_k, W_v, W_o, n_heads, mask=None):
+    found = []
+    for c in torch.arange(x.shape[-1]).chunk(n_heads):
+        q, k, v = (x[..., c] @ W[c][:, c] for W in (W_q, W_k, W_v))
+        found.append(attend(q, k, v, mask))
+    return torch.cat(found, -1) @ W_o
+
+
+@bug("mask the wrong way round, −10⁹ for hidden scores", "The mask is the wrong way round")
+def _(x, W_q, W_k, W_v, W_o, n_heads, mask=None):
+    q, k, v = (cut(x @ W, n_heads) for W in (W_q, W_k, W_v))
+    scores = q @ k.mT / math.sqrt(q.shape[-1])
+    return join((scores if mask is None else scores.masked_fill(mask, -1e9)).softmax(-1) @ v) @ W_o
+
+
+@bug("mask times −∞", "put −∞ where the mask is False")
+def _(x, W_q, W_k, W_v, W_o, n_heads, mask=None):
+    q, k, v = (cut(x @ W, n_heads) for W in (W_q, W_k, W_v))
+    scores = q @ k.mT / math.sqrt(q.shape[-1])
+    return join((scores if mask is None else scores + ~mask * -math.inf).softmax(-1) @ v) @ W_o
+
+
 @bug("mask forgotten", "The mask is not used")
 def _(x, W_q, W_k, W_v, W_o, n_heads, mask=None):
     return join(heads(x, W_q, W_k, W_v, n_heads, None)) @ W_o

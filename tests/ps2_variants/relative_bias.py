@@ -123,7 +123,24 @@ def _(query, key, value, bias):
     return (weights + bias[:, columns(query, key, bias)]) @ value
 
 
-@bug("bias multiplies the scores", "The bias is not used")
+@bug("bias subtracted", "The bias is subtracted")
+def _(query, key, value, bias):
+    return attend(query, key, value, -bias[:, columns(query, key, bias)])
+
+
+@bug("softmax over the heads", "The softmax runs over the wrong axis")
+def _(query, key, value, bias):
+    scores = query @ key.mT / query.shape[-1] ** 0.5 + bias[:, columns(query, key, bias)]
+    return scores.softmax(-3) @ value
+
+
+@bug("exp overflows", "subtract the largest score")
+def _(query, key, value, bias):
+    weights = (query @ key.mT / query.shape[-1] ** 0.5 + bias[:, columns(query, key, bias)]).exp()
+    return weights / weights.sum(-1, keepdim=True) @ value
+
+
+@bug("bias multiplies the scores", "The bias multiplies the scores")
 def _(query, key, value, bias):
     scores = query @ key.mT / query.shape[-1] ** 0.5
     return (scores * bias[:, columns(query, key, bias)]).softmax(-1) @ value
@@ -145,7 +162,7 @@ def _(query, key, value, bias):
     return attend(query, key, value, bias[:, columns(query, key, bias)] / math.sqrt(query.shape[-1]))
 
 
-@bug("k not added to the distance", "add k to the distance")
+@bug("m not added to the distance", "add m to the distance")
 def _(query, key, value, bias):
     return attend(query, key, value, bias[:, columns(query, key, bias) - bias.shape[1] // 2])
 
@@ -155,7 +172,7 @@ def _(query, key, value, bias):
     return attend(query, key, value, bias[:, distances(query, key) + bias.shape[1] // 2])
 
 
-@bug("cut above only", "cut it to −k")
+@bug("cut above only", "cut it to −m")
 def _(query, key, value, bias):
     k = bias.shape[1] // 2
     places = distances(query, key).clamp(max=k) + k
@@ -179,7 +196,7 @@ def _(query, key, value, bias):
     return attend(query, key, value, bias[:, columns(query, key, bias)].masked_fill(far, 0))
 
 
-@bug("cut at k − 1", "every distance is cut to 0")
+@bug("cut at m − 1", "every distance is cut to 0")
 def _(query, key, value, bias):
     k = bias.shape[1] // 2
     return attend(query, key, value, bias[:, distances(query, key).clamp(min(1 - k, 0), max(k - 1, 0)) + k])
@@ -271,7 +288,7 @@ def _(query, key, value, bias):
     return attend(query, key, value, bias[:, columns(query, key, bias)], scale=1) / math.sqrt(query.shape[-1])
 
 
-@bug("softmax over the queries", "do not add up to 1")
+@bug("softmax over the queries", "The softmax runs over the wrong axis")
 def _(query, key, value, bias):
     scores = query @ key.mT / query.shape[-1] ** 0.5 + bias[:, columns(query, key, bias)]
     return scores.softmax(-2) @ value

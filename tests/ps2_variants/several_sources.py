@@ -44,16 +44,6 @@ def _(query, sources, lengths, W_k, W_v):
     return output
 
 
-@right("each source's sums of exp(score) and exp(score) · value, added up")
-def _(query, sources, lengths, W_k, W_v):
-    above, below = 0, 0
-    for x, n, to_key, to_value in zip(sources, lengths, W_k, W_v, strict=True):
-        weights = (query @ (x @ to_key).mT / math.sqrt(query.shape[-1])).exp()
-        weights = weights.masked_fill(torch.arange(x.shape[1]) >= n[:, None, None], 0)
-        above, below = above + weights @ (x @ to_value), below + weights.sum(-1, keepdim=True)
-    return above / below
-
-
 @right("a softmax for each source, joined by their log-sums")
 def _(query, sources, lengths, W_k, W_v):
     keys, values = keys_values(sources, W_k, W_v)
@@ -144,7 +134,7 @@ def _(query, sources, lengths, W_k, W_v):
     return attend(query, *keys_values(sources, W_k, W_v), real(sources, lengths), hidden=0)
 
 
-@bug("padding set to 0 in the sources", "Padding keeps its weight")
+@bug("padding set to 0 in the sources, for keys only", "its scores became 0")
 def _(query, sources, lengths, W_k, W_v):
     cleared = [x * seen.mT for x, seen in zip(sources, real(sources, lengths), strict=True)]
     keys, _ = keys_values(cleared, W_k, W_v)
@@ -226,6 +216,46 @@ def _(query, sources, lengths, W_k, W_v):
 def _(query, sources, lengths, W_k, W_v):
     sizes = torch.tensor([[x.shape[1]] for x in sources])
     return attend(query, *keys_values(sources, W_k, W_v), real(sources, lengths + (lengths == 0) * sizes))
+
+
+@bug("sums of exp(score), the largest not subtracted", "subtract the largest score before exp")
+def _(query, sources, lengths, W_k, W_v):
+    above, below = 0, 0
+    for x, n, to_key, to_value in zip(sources, lengths, W_k, W_v, strict=True):
+        weights = (query @ (x @ to_key).mT / math.sqrt(query.shape[-1])).exp()
+        weights = weights.masked_fill(torch.arange(x.shape[1]) >= n[:, None, None], 0)
+        above, below = above + weights @ (x @ to_value), below + weights.sum(-1, keepdim=True)
+    return above / below
+
+
+@bug("−100 for the padding's scores", "not a large negative number")
+def _(query, sources, lengths, W_k, W_v):
+    return attend(query, *keys_values(sources, W_k, W_v), real(sources, lengths), hidden=-100)
+
+
+@bug("−10⁴ for the padding's scores", "not a large negative number")
+def _(query, sources, lengths, W_k, W_v):
+    return attend(query, *keys_values(sources, W_k, W_v), real(sources, lengths), hidden=-1e4)
+
+
+@bug("padding set to 0 in the sources, for keys and values", "Padding is set to zeros")
+def _(query, sources, lengths, W_k, W_v):
+    cleared = [x * seen.mT for x, seen in zip(sources, real(sources, lengths), strict=True)]
+    return attend(query, *keys_values(cleared, W_k, W_v), [torch.ones_like(s) for s in real(sources, lengths)])
+
+
+@bug("each source divided by the root of its own width", "divided by √d_n")
+def _(query, sources, lengths, W_k, W_v):
+    keys, values = keys_values(sources, W_k, W_v)
+    keys = [k / math.sqrt(x.shape[-1]) for k, x in zip(keys, sources, strict=True)]
+    return attend(query, keys, values, real(sources, lengths), scale=1)
+
+
+@bug("each source divided by its own width", "divided by √d_n or d_n")
+def _(query, sources, lengths, W_k, W_v):
+    keys, values = keys_values(sources, W_k, W_v)
+    keys = [k / x.shape[-1] for k, x in zip(keys, sources, strict=True)]
+    return attend(query, keys, values, real(sources, lengths), scale=1)
 
 
 @bug("scores not scaled", "The scores are not scaled")

@@ -99,6 +99,22 @@ def _(query, key, value, window, n_sinks=0):
     return attend(query, key, value, seen_by(query, window, n_sinks), hidden=0)
 
 
+@bug("−100 for hidden scores", "not a large negative number")
+def _(query, key, value, window, n_sinks=0):
+    return attend(query, key, value, seen_by(query, window, n_sinks), hidden=-100)
+
+
+@bug("−10⁴ for hidden scores", "not a large negative number")
+def _(query, key, value, window, n_sinks=0):
+    return attend(query, key, value, seen_by(query, window, n_sinks), hidden=-1e4)
+
+
+@bug("sinks up to n_sinks itself", "j < n_sinks, not j ≤ n_sinks")
+def _(query, key, value, window, n_sinks=0):
+    i, j = places(query)
+    return attend(query, key, value, (j <= i) & ((i - j < window) | (j <= n_sinks)))
+
+
 @bug("masked after the softmax", "You mask after the softmax")
 def _(query, key, value, window, n_sinks=0):
     weights = (query @ key.mT / math.sqrt(query.shape[-1])).softmax(-1)

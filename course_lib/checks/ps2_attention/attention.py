@@ -8,6 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from course_lib.checks.case import Case
+from course_lib.checks.ps2_attention.tensors import compare_tensors
 
 NAME = "attention"
 LN3, ROOT3 = math.log(3), math.sqrt(3)
@@ -138,6 +139,9 @@ def large_scores(answer: Callable) -> None:
     case.compare(weights, [[1, 0]], overflow)
     *_, case, weights = attend(answer, [[1000.0]], [[1.0], [0.0]], value, [[False, True]])
     case.compare(weights, [[0, 1]], "A masked score must not count, however large it is: mask before the softmax.")
+    *_, case, weights = attend(answer, [[1000.0]], [[-100.0], [0.0]], value, [[True, False]])
+    low = "Masked scores become −∞, not a large negative number: the scores that count may be lower still."
+    case.compare(weights, [[1, 0]], low)
     *_, case, weights = attend(answer, [[1000.0], [-1000.0]], [[1.0], [1.0]], value)
     own = "Subtract each query's own largest score, not that of all queries: exp(−2000) is 0 for every key."
     case.compare(weights, [[1 / 2, 1 / 2]] * 2, own)
@@ -154,11 +158,11 @@ def batch(answer: Callable) -> None:
     for each, shown in ((None, text.format("", "")), (mask, text.format(", mask", " and (2, 1, 4, 3)"))):
         case, output, case_w, weights = attend(answer, query, key, value, each, shown)
         axis = "The weights of a query do not add up to 1: with axes before it the softmax still runs over the last."
-        case_w.compare(weights.sum(-1), np.ones((2, 7, 4)), axis, part="sums")
+        compare_tensors(case_w, weights.sum(-1), np.ones((2, 7, 4)), axis, part="sums")
         suspects = []
         if each is not None:
             first = F.scaled_dot_product_attention(query, key, value, mask[:1])
             suspects = [(first.numpy(), "One mask is used for the whole batch: each text has its own.")]
         expected = F.scaled_dot_product_attention(query, key, value, each)
         otherwise = "The output is off with axes before T and S, though the small cases are right."
-        case.compare(output, expected.numpy(), otherwise, suspects)
+        compare_tensors(case, output, expected.numpy(), otherwise, suspects)

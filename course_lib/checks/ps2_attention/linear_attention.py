@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from course_lib.checks.case import Case
+from course_lib.checks.ps2_attention.tensors import compare_tensors
 
 NAME = "linear_attention"
 LN2 = math.log(2)
@@ -25,6 +26,7 @@ def check_linear_attention(answer: Callable) -> None:
     weights(answer)
     state_of_two_tokens(answer)
     given_state(answer)
+    kept_state(answer)
     pieces(answer)
     any_text(answer)
     print(f"{NAME}: all checks passed")
@@ -34,7 +36,10 @@ def attend(answer: Callable, query: Any, key: Any, value: Any, *state: Any, show
     """For the output, S and z, each: its case and its numbers."""
     query, key, value = (torch.as_tensor(each, dtype=torch.float32) for each in (query, key, value))
     *front, _, d_k = query.shape
-    output, after = Case(answer, NAME, query, key, value, *state, shown=shown).parts("output", "state")
+    case = Case(answer, NAME, query, key, value, *state, shown=shown)
+    if isinstance(case.value, list | tuple) and len(case.value) == 3:
+        case.fail("The state is one pair: end with `return output, (S, z)`, not `return output, S, z`.", case.value)
+    output, after = case.parts("output", "state")
     if not isinstance(after.value, list | tuple) or len(after.value) != 2:
         after.fail("The state cannot be read: it is a pair, (S, z).", after.value)
     S, z = after.parts("S", "z")
@@ -50,14 +55,15 @@ def tensors(S: np.ndarray, z: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def one_token(answer: Callable) -> None:
-    """φ(q) = (2, 1), φ(k) = (1, 3): the one weight is 5/5, whatever q and k are."""
-    (case, got), *_ = attend(answer, [[1.0, 0.0]], [[0.0, 2.0]], [[3.0, 6.0, -1.0]])
+    """φ(q) = (2, 1), φ(k) = (2, 3): the one weight is 7/7, whatever q and k are."""
+    (case, got), *_ = attend(answer, [[1.0, 0.0]], [[1.0, 2.0]], [[3.0, 6.0, -1.0]])
     v = np.array([[3.0, 6.0, -1.0]])
+    own = "The query does not see itself: add its own token to S and z first, then read them."
     suspects = [
-        (lambda got: np.isnan(got).any(), "0/0: without φ, q · k is 0 here, or the query does not see itself."),
-        (v * 0, "Without φ, q · k is 0 here: apply φ to q and k; or the query does not see itself."),
-        (v * 5, "The normaliser is missing: divide by φ(q) · z."),
-        (v * 5 / 4, "The normaliser is φ(q) · z, with φ(q); you divide by the sum of z alone."),
+        (lambda got: np.isnan(got).any(), own),
+        (v * 0, own),
+        (v * 7, "The normaliser is missing: divide by φ(q) · z."),
+        (v * 7 / 5, "The normaliser is φ(q) · z, with φ(q); you divide by the sum of z alone."),
         (v / math.sqrt(2), "There is no √d_k in linear attention."),
     ]
     case.compare(got, v, "With one token the output is its value: the weight is φ(q) · φ(k) / φ(q) · φ(k).", suspects)
@@ -176,6 +182,20 @@ def given_state(answer: Callable) -> None:
     case_S.compare(S, [[3, 1, 0]] * 2, "S = [[3, 0, 0], [3, 0, 0]] + φ(k) vᵀ.", suspects)
 
 
+def kept_state(answer: Callable) -> None:
+    """The same call twice with the same state: the second gives what the first gave."""
+    state = tensors(np.array([[3, 0, 0], [3, 0, 0]]), np.array([3, 3]))
+
+    def again(query, key, value, state):
+        answer(query.clone(), key.clone(), value.clone(), state)
+        return answer(query, key, value, state)
+
+    shown = f"{NAME}([[0, 0]], [[0, 0]], [[0, 1, 0]], state), for the second time with the same state"
+    (case, got), *_ = attend(again, [[0.0, 0.0]], [[0.0, 0.0]], [[0.0, 1.0, 0.0]], state, shown=shown)
+    otherwise = "The given state has changed: `S += …` writes into it. Make new tensors, `S = S + …`, or clone."
+    case.compare(got, [[3 / 4, 1 / 4, 0]], otherwise)
+
+
 def example(*front: int, T: int = 9, d_k: int = 4, d_v: int = 5) -> list[torch.Tensor]:
     random = torch.Generator().manual_seed(3)
     return [torch.randn(*front, T, width, generator=random) for width in (d_k, d_k, d_v)]
@@ -193,29 +213,31 @@ def pieces(answer: Callable) -> None:
         shown = f"{NAME}(query, key, value, state), tokens {start} … {stop - 1} of 9, after those before"
         (case, output), *after = attend(answer, *piece, *state, shown=shown)
         otherwise = "Read in pieces that hand on the state, a text must give what it gives at once."
-        case.compare(output, whole[:, :, start:stop], otherwise)
+        compare_tensors(case, output, whole[:, :, start:stop], otherwise)
         state = (tensors(*(numbers for _, numbers in after)),)
     for (case, got), expected in zip(after, (S, z), strict=True):
-        case.compare(got, expected, "Read in pieces, a text must leave the state that it leaves at once.")
+        compare_tensors(case, got, expected, "Read in pieces, a text must leave the state that it leaves at once.")
 
 
 def any_text(answer: Callable) -> None:
     query, key, value = example(2, 3)
     shown = f"{NAME}(query, key, value), shapes (2, 3, 9, 4) and (2, 3, 9, 5)"
     (case, got), *_ = attend(answer, query, key, torch.ones_like(value), shown=shown + ", all values 1")
-    case.compare(got, np.ones(got.shape), "If all values agree, the output is that value: weights add up to 1.")
+    compare_tensors(
+        case, got, np.ones(got.shape), "If all values agree, the output is that value: weights add up to 1."
+    )
     (case, got), *_ = attend(answer, query, key, value, shown=shown)
     for place in np.ndindex(2, 3):
         (_, alone), *_ = attend(answer, query[place], key[place], value[place], shown=f"{shown}, entry {place} alone")
         otherwise = "Each entry of the batch, and each head, goes by itself; yours depends on the others."
-        case.compare(got[place], alone, otherwise, part=f"entry {place}")
+        compare_tensors(case, got[place], alone, otherwise, part=f"entry {place}")
     order = [3, 0, 5, 1, 7, 2, 4, 6, 8]
     (case, moved), *_ = attend(
         answer, query, key[:, :, order], value[:, :, order], shown=shown + ", tokens 0 … 7 moved"
     )
     otherwise = "S and z are sums: in which order the tokens before the last came must not matter for the last query."
-    case.compare(moved[:, :, -1], got[:, :, -1], otherwise, part="last query")
+    compare_tensors(case, moved[:, :, -1], got[:, :, -1], otherwise, part="last query")
     key, value = key.clone(), value.clone()
     key[:, :, 5:], value[:, :, 5:] = 3.0, 7.0
     (case, changed), *_ = attend(answer, query, key, value, shown=shown + ", tokens 5 … 8 replaced")
-    case.compare(changed[:, :, :5], got[:, :, :5], "What queries 0 … 4 give must not depend on later tokens.")
+    compare_tensors(case, changed[:, :, :5], got[:, :, :5], "What queries 0 … 4 give must not depend on later tokens.")

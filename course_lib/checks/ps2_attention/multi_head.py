@@ -8,6 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from course_lib.checks.case import Case
+from course_lib.checks.ps2_attention.tensors import compare_tensors
 
 NAME = "multi_head_attention"
 LN3, ROOT2 = math.log(3), math.sqrt(2)
@@ -19,6 +20,7 @@ def check_multi_head_attention(answer: Callable) -> None:
     """The answer: x (B, T, d_model), four matrices (d_model, d_model) used as x @ W, n_heads, mask (T, T) or none →
     (B, T, d_model)."""
     one_place(answer)
+    two_heads(answer)
     first_place(answer)
     two_patterns(answer)
     scale(answer)
@@ -56,6 +58,22 @@ def one_place(answer: Callable) -> None:
     case.compare(got, [[[33, 8]]], otherwise, suspects)
 
 
+def two_heads(answer: Callable) -> None:
+    """T = 1, d_head = 1, all scores 0; W_v mixes the columns, so it matters that x is projected whole."""
+    W_q, W_k, W_v, W_o = np.zeros((2, 2)), np.eye(2), [[1, 2], [4, 3]], np.eye(2)
+    shown = f"{NAME}(x, …, n_heads=2), x = [[[1, 2]]], W_q = 0, W_k = W_o = identity, W_v = {W_v}"
+    case, got = attend(answer, [[[1, 2]]], W_q, W_k, W_v, W_o, 2, shown=shown)
+    suspects = [
+        ([[[1, 6]]], "x is cut into heads before W_v: each head sees all of x. Project first, then cut x @ W_v."),
+        (
+            [[[9 / 2, 4]]],
+            "softmax runs over the heads (dim=1): each query has a softmax over its keys, the last axis (dim=-1).",
+        ),
+        ([[[8, 9]]], "The heads are joined in another order: head 0 first."),
+    ]
+    case.compare(got, [[[9, 8]]], "With one place the output is x @ W_v @ W_o, however many heads there are.", suspects)
+
+
 def first_place(answer: Callable) -> None:
     """W_q = 0: all scores are 0, so each place gets the mean of what it sees. Two heads, W_v = W_o = 1."""
     x = np.array([[[1, 2, 3, 4], [3, 6, 9, 12], [8, 4, 0, 2]]])
@@ -70,7 +88,16 @@ def first_place(answer: Callable) -> None:
         (np.broadcast_to(x.mean(1, keepdims=True), (1, 3, 4)), "The mask is not used."),
         (means * np.array([1, 2, 3])[:, None] / 3, "The mask comes after the softmax: the weights do not add up to 1."),
         (x[:, ::-1].cumsum(1)[:, ::-1] / [[3], [2], [1]], "The mask is turned round: rows are queries, columns keys."),
-        (lambda got: np.isnan(got).any(), "There is a nan: the mask is the wrong way round (True means may look)."),
+        ([[x[0, 1:].mean(0), x[0, 2], x[0].mean(0)]], "The mask is the wrong way round: True means may look."),
+        (
+            lambda got: np.isnan(got[0, 0]).any() and not np.isnan(got[0, 2]).any(),
+            "softmax runs over the wrong axis: the weights of one query add up to 1, so use the last axis (dim=-1).",
+        ),
+        (
+            lambda got: np.isnan(got[0, 2]).any() and not np.isnan(got[0, 0]).any(),
+            "There is a nan: the mask is the wrong way round (True means may look).",
+        ),
+        (lambda got: np.isnan(got).any(), "There is a nan (from 0 · ∞ or 0/0): put −∞ where the mask is False."),
         (inside_out, "The heads are joined without moving T back in front of them: transpose before you reshape."),
         (
             cut_means.reshape(1, 3, 4),
@@ -163,4 +190,4 @@ def any_numbers(answer: Callable) -> None:
         if mask is not None:
             suspects += [(reference(*matrices), "The mask is not used.")]
         otherwise = "The output is off for a random x and random matrices, though the small cases are right."
-        case.compare(got, reference(*matrices, mask=mask), otherwise, suspects)
+        compare_tensors(case, got, reference(*matrices, mask=mask), otherwise, suspects)

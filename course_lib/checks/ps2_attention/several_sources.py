@@ -1,4 +1,4 @@
-"""Exercise 7: attention to several sources at once. Scores are 0 at first, so that only the masks matter."""
+"""Exercise 7: attention to several sources at once. Scores are equal at first, so that only the masks matter."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -8,9 +8,10 @@ import torch
 from torch.nn import functional as F
 
 from course_lib.checks.case import Case
+from course_lib.checks.ps2_attention.tensors import compare_tensors
 
 NAME = "multi_source_attention"
-LN3 = math.log(3)
+LN2, LN3 = math.log(2), math.log(3)
 WIDE = "One row for each entry of the batch and query, as wide as the projected values: (B, T, d_v)."
 
 
@@ -25,6 +26,7 @@ def check_multi_source_attention(answer: Callable) -> None:
     padding(answer)
     empty_source(answer)
     scores(answer)
+    low_score(answer)
     one_source(answer)
     any_sources(answer)
     print(f"{NAME}: all checks passed")
@@ -48,11 +50,12 @@ def one_vector(answer: Callable) -> None:
 
 
 def unscored(answer: Callable, sizes: Sequence[int], lengths: list[list[int]], T: int) -> tuple[Case, np.ndarray]:
-    """W_k = 0, so that all scores are 0; all values in a row are the identity, so that the output is the weights."""
+    """All scores are ln 2, so equal, yet not what a vector of zeros would get; all values in a row are the identity, so
+    that the output is the weights."""
     B, total = len(lengths[0]), sum(sizes)
     sources = [torch.eye(size).repeat(B, 1, 1) for size in sizes]
-    W_k, W_v = [torch.zeros(size, 4) for size in sizes], list(torch.eye(total).split(list(sizes)))
-    shown = f"{NAME}(…), sources of {' and '.join(map(str, sizes))} vectors, lengths = {lengths}, all scores 0"
+    W_k, W_v = [torch.full((size, 4), LN2 / 2) for size in sizes], list(torch.eye(total).split(list(sizes)))
+    shown = f"{NAME}(…), sources of {' and '.join(map(str, sizes))} vectors, lengths = {lengths}, all scores ln 2"
     shown += ", values of all sources together = identity"
     case = Case(answer, NAME, torch.ones(B, T, 4), sources, torch.tensor(lengths), W_k, W_v, shown=shown)
     return case, case.numbers(B, T, total, hint=WIDE)
@@ -61,6 +64,8 @@ def unscored(answer: Callable, sizes: Sequence[int], lengths: list[list[int]], T
 def one_softmax(answer: Callable) -> None:
     case, got = unscored(answer, (1, 3), [[1], [3]], 2)
     few = "One vector too few counts as real: these are numbers 0 … lengths[n, b] − 1."
+    widths = "The scores of a source are divided by √d_n or d_n, here 1 and 3; divide by √d_k, the same for all."
+    root, whole = (np.array([4] + 3 * [4**by]) for by in (1 / math.sqrt(3), 1 / 3))  # q · k = ln 4
     one = "One softmax runs over all vectors of all sources together, here four;"
     suspects = [
         ([1, 1 / 3, 1 / 3, 1 / 3], one + " you take one for each source and add up."),
@@ -69,6 +74,8 @@ def one_softmax(answer: Callable) -> None:
         ([0, 1 / 3, 1 / 3, 1 / 3], "Only the last source is used."),
         ([1 / 2] * 4, "The softmax runs over the queries; the weights of one query must add up to 1."),
         ([1] * 4, "The softmax runs over the wrong axis; the weights of one query must add up to 1."),
+        (root / root.sum(), widths),
+        (whole / whole.sum(), widths),
         ([0, 1 / 2, 1 / 2, 0], few),
         ([1 / 2, 1 / 2, 0, 0], "The lengths do not go with their sources: lengths[n, b] is of source n, entry b."),
     ]
@@ -87,7 +94,12 @@ def padding(answer: Callable) -> None:
     case, got = unscored(answer, (3, 4), [[1, 3], [4, 2]], 1)
     longer = "One vector too many counts as real: these are numbers 0 … lengths[n, b] − 1."
     suspects = [
-        (evenly("1111111"), "Padding keeps its weight: it is not masked, or its scores became 0 where −∞ was needed."),
+        (evenly("1111111"), "Padding keeps its weight: hide it before the softmax."),
+        (np.array([2, 1, 1, 2, 2, 2, 2]) / 12, "Padding keeps a weight: its scores became 0 where −∞ was needed."),
+        (
+            evenly("1001111") * 10 / 12,
+            "Padding is set to zeros, but a vector of zeros has the score 0, not the weight 0: hide its score.",
+        ),
         (evenly("1101111"), longer),
         (evenly("0011111"), "Padding stands at the end: the first lengths[n, b] vectors are real, not the last."),
         (evenly("0110000"), "The mask is the wrong way round: you hide what is real."),
@@ -136,6 +148,18 @@ def scores(answer: Callable) -> None:
     case.compare(case.numbers(1, 1, 3, hint=WIDE)[0, 0], [1 / 4, 3 / 4, 0], otherwise, suspects)
 
 
+def low_score(answer: Callable) -> None:
+    """The only real vector has the score −100000, the padding behind it 0."""
+    query, W_k = torch.tensor([[[1.0, 0, 0, 0]]]), torch.tensor([[-2e5, 0, 0, 0], [0, 0, 0, 0]])
+    shown = f"{NAME}(…), one source of two vectors, length 1, scores −100000 and 0, values (1, 0, 0) and (0, 1, 0)"
+    case = Case(
+        answer, NAME, query, [torch.eye(2)[None]], torch.ones(1, 1).long(), [W_k], [torch.eye(2, 3)], shown=shown
+    )
+    nan = (lambda got: np.isnan(got).any(), "exp(−100000) is 0, so this is 0/0: subtract the largest score before exp.")
+    otherwise = "Hidden scores become −∞, not a large negative number: those of real vectors may be lower still."
+    case.compare(case.numbers(1, 1, 3, hint=WIDE), [[[1, 0, 0]]], otherwise, [nan])
+
+
 def example() -> tuple:
     """Query, sources, lengths, W_k, W_v: B = 2, T = 3, d_k = 4, d_v = 5, three sources."""
     random = torch.Generator().manual_seed(6)
@@ -157,7 +181,7 @@ def one_source(answer: Callable) -> None:
     query, (source, *_), _, (W_k, *_), (W_v, *_) = example()
     expected = F.scaled_dot_product_attention(query, source @ W_k, source @ W_v).numpy()
     case, got = call(answer, query, [source], torch.tensor([[6, 6]]), [W_k], [W_v], what="one source, no padding")
-    case.compare(got, expected, "With one source and no padding this is plain attention to x W_k and x W_v.")
+    compare_tensors(case, got, expected, "With one source and no padding this is plain attention to x W_k and x W_v.")
 
 
 def any_sources(answer: Callable) -> None:
@@ -167,15 +191,17 @@ def any_sources(answer: Callable) -> None:
     order = [2, 0, 1]
     moved = [[each[n] for n in order] for each in (sources, W_k, W_v)]
     case, got = call(answer, query, moved[0], lengths[order], *moved[1:], what=what + ", in the order 2, 0, 1")
-    case.compare(got, expected, "The order of the sources must not matter.")
+    compare_tensors(case, got, expected, "The order of the sources must not matter.")
     changed = [source.clone() for source in sources]
     for source, real in zip(changed, lengths, strict=True):
         for b in (0, 1):
             source[b, real[b] :] = 50.0
     case, got = call(answer, query, changed, lengths, W_k, W_v, what=what + ", padding changed to 50")
     otherwise = "What stands in the padding must not matter: hide it before the softmax."
-    case.compare(got, expected, otherwise)
+    compare_tensors(case, got, expected, otherwise)
     cut = [sources[0][:, :4], sources[0][:, 4:], *sources[1:]]
     inputs = cut, torch.tensor([[4, 4], [2, 0], [0, 2], [3, 7]]), W_k[:1] + W_k, W_v[:1] + W_v
     case, got = call(answer, query, *inputs, what=what + ", source 0 cut into two sources")
-    case.compare(got, expected, "A source cut into two, with the same matrices, must give what it gives in one piece.")
+    compare_tensors(
+        case, got, expected, "A source cut into two, with the same matrices, must give what it gives in one piece."
+    )

@@ -8,6 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from course_lib.checks.case import Case
+from course_lib.checks.ps2_attention.tensors import compare_tensors
 
 NAME = "sliding_window_attention"
 LN3 = math.log(3)
@@ -80,6 +81,10 @@ def window_alone(answer: Callable) -> None:
             evenly("10000", "11000", "11100", "01110", "00111"),
             "Too long by one: the query's own token counts, so window − 1 before it.",
         ),
+        (
+            evenly("10000", "11000", "11100", "10110", "10011"),
+            "Token 0 stays visible though n_sinks = 0: a sink has j < n_sinks, not j ≤ n_sinks.",
+        ),
         (np.eye(5), "The window is too short by one: the query's own token and window − 1 before it."),
         (evenly("10000", "11000", "11100", "11110", "11111"), "The window is not used: tokens before it are hidden."),
         (evenly("10000", "11000", "00100", "00110", "00001"), "You cut into blocks; the window moves with the query."),
@@ -136,7 +141,7 @@ def scores(answer: Callable) -> None:
 
 
 def large_scores(answer: Callable) -> None:
-    """The hidden token 0 has by far the largest score; that must not matter."""
+    """A hidden score may be by far the largest; then the only visible one is by far the lowest."""
     query, key = torch.full((3, 1), 1000.0), torch.tensor([[1.0], [0.0], [0.0]])
     shown = f"{NAME}(query, key, value, window=2), scores of query 2: 1000 (hidden), 0, 0; value = identity"
     case = Case(answer, NAME, query, key, torch.eye(3), 2, shown=shown)
@@ -146,6 +151,13 @@ def large_scores(answer: Callable) -> None:
         "0/0, or exp overflows: mask before the softmax, and subtract the largest visible score if you write your own.",
     )
     case.compare(case.numbers(3, 3)[2], [0, 1 / 2, 1 / 2], otherwise, [nan], "query 2")
+    shown = f"{NAME}(query, key, value, window=2), scores of query 0: −100000, 0 and 0 (hidden); value = identity"
+    case = Case(answer, NAME, query, torch.tensor([[-100.0], [0.0], [0.0]]), torch.eye(3), 2, shown=shown)
+    low = (
+        "Hidden scores become −∞, not a large negative number: visible scores may be lower still. If you write your "
+        "own softmax, subtract the largest visible score."
+    )
+    case.compare(case.numbers(3, 3)[0], [1, 0, 0], low, part="query 0")
 
 
 def wide_window(answer: Callable) -> None:
@@ -158,7 +170,7 @@ def wide_window(answer: Callable) -> None:
         shown = f"{NAME}(query, key, value, {window}, {n_sinks}), shapes (2, 3, 6, 4) and (2, 3, 6, 5)"
         case = Case(answer, NAME, query, key, value, window, n_sinks, shown=shown)
         otherwise = "With a window, or as many sinks, as the text is long, this is plain causal attention."
-        case.compare(case.numbers(2, 3, 6, 5), expected, otherwise)
+        compare_tensors(case, case.numbers(2, 3, 6, 5), expected, otherwise)
 
 
 def far_tokens(answer: Callable) -> None:
@@ -176,4 +188,4 @@ def far_tokens(answer: Callable) -> None:
         )
         otherwise = "The last query must not depend on tokens that are neither sinks nor inside of its window."
         expected = alone.numbers(2, len(near), 7)[:, -1]
-        case.compare(case.numbers(2, 12, 7)[:, -1], expected, otherwise, part="last query")
+        compare_tensors(case, case.numbers(2, 12, 7)[:, -1], expected, otherwise, part="last query")
