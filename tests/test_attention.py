@@ -7,25 +7,13 @@ import re
 import numpy as np
 import pytest
 import torch
+from float64 import close, float64  # noqa: F401
 from torch import nn
 from torch.nn import functional as F
 
 from course_lib.attention import MaskError, MultiHeadAttention, attention, causal_mask, fused_attention, padding_mask
 from course_lib.attention import watch as watching
 from course_lib.positions import SCHEMES, positions
-
-
-@pytest.fixture(autouse=True)
-def float64():
-    """Everything in float64, and the same random numbers each time."""
-    torch.set_default_dtype(torch.float64)
-    torch.manual_seed(0)
-    yield
-    torch.set_default_dtype(torch.float32)
-
-
-def close(a, b, tolerance=1e-10):
-    torch.testing.assert_close(torch.as_tensor(a), torch.as_tensor(b), atol=tolerance, rtol=0)
 
 
 def random_mask(*shape: int) -> torch.Tensor:

@@ -3,9 +3,11 @@
 import cmath
 import math
 
+import float64 as exact
 import numpy as np
 import pytest
 import torch
+from float64 import float64  # noqa: F401
 
 from course_lib.positions import (
     MAX_LENGTH,
@@ -22,17 +24,8 @@ from course_lib.positions import (
 )
 
 
-@pytest.fixture(autouse=True)
-def float64():
-    """Tables made in float64 too, and the same random numbers each time."""
-    torch.set_default_dtype(torch.float64)
-    torch.manual_seed(0)
-    yield
-    torch.set_default_dtype(torch.float32)
-
-
 def close(a, b, tolerance=1e-12):
-    torch.testing.assert_close(torch.as_tensor(a), torch.as_tensor(b), atol=tolerance, rtol=0)
+    exact.close(a, b, tolerance)
 
 
 def rate(i: int, d: int) -> float:

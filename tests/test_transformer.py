@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 import torch
+from float64 import close, float64  # noqa: F401
 from torch import nn
 
 from course_lib.attention import MaskError, MultiHeadAttention, padding_mask, watch
@@ -31,19 +32,6 @@ NORMS = ["pre", "post"]
 VOCAB = Characters("abcdefg")
 LENGTHS = [5, 2, 3]
 SOURCE_MASK = padding_mask(LENGTHS)
-
-
-@pytest.fixture(autouse=True)
-def float64():
-    """Everything in float64, and the same random numbers each time."""
-    torch.set_default_dtype(torch.float64)
-    torch.manual_seed(0)
-    yield
-    torch.set_default_dtype(torch.float32)
-
-
-def close(a, b, tolerance=1e-10):
-    torch.testing.assert_close(torch.as_tensor(a), torch.as_tensor(b), atol=tolerance, rtol=0)
 
 
 def shaken(model: nn.Module) -> nn.Module:

@@ -8,6 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from course_lib.checks.case import Case
+from course_lib.checks.ps2_attention import scale
 from course_lib.checks.ps2_attention.tensors import compare_tensors
 
 NAME = "multi_source_attention"
@@ -132,14 +133,8 @@ def scores(answer: Callable) -> None:
     shown = f"{NAME}(…), two sources of one vector each, d_k = 4, q · k = 0 and 2 ln 3, values (1, 0, 0) and (0, 1, 0)"
     case = Case(answer, NAME, query, sources, torch.ones(2, 1).long(), W_k, W_v, shown=shown)
 
-    def weights(score: float) -> list[float]:
-        return [1 / (1 + math.exp(score)), 1 - 1 / (1 + math.exp(score)), 0]
-
     suspects = [
-        (weights(2 * LN3), "The scores are not scaled: divide q · k by √d_k."),
-        (weights(LN3 / 2), "The scores are divided by d_k; divide by its square root."),
-        (weights(4 * LN3), "The scores are multiplied by √d_k; divide."),
-        (weights(2 * LN3 / math.sqrt(3)), "The scores are divided by √d_v; divide by √d_k."),
+        *scale.SUSPECTS,
         ([1 / 2, 1 / 2, 0], "Both keys are the same: source n has the matrix W_k[n] for its keys."),
         ([1, 0, 0], "Both values are the same: source n has the matrix W_v[n] for its values."),
         ([0, 1, 0], "Both values are the same: source n has the matrix W_v[n] for its values."),

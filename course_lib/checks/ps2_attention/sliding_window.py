@@ -8,6 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from course_lib.checks.case import Case
+from course_lib.checks.ps2_attention import scale
 from course_lib.checks.ps2_attention.tensors import compare_tensors
 
 NAME = "sliding_window_attention"
@@ -124,14 +125,8 @@ def scores(answer: Callable) -> None:
     shown = f"{NAME}(query, key, value, window=2), d_k = 4, query 1 · key 0 = 0, query 1 · key 1 = 2 ln 3"
     case = Case(answer, NAME, query, key, value, 2, shown=shown)
 
-    def weights(score: float) -> list[float]:
-        return [1 / (1 + math.exp(score)), 1 - 1 / (1 + math.exp(score)), 0]
-
     suspects = [
-        (weights(2 * LN3), "The scores are not scaled: divide q · k by √d_k."),
-        (weights(LN3 / 2), "The scores are divided by d_k; divide by its square root."),
-        (weights(4 * LN3), "The scores are multiplied by √d_k; divide."),
-        (weights(2 * LN3 / math.sqrt(3)), "The scores are divided by √d_v; divide by √d_k."),
+        *scale.SUSPECTS,
         ([9 / 10, 1 / 10, 0], "Queries and keys are swapped: the score of query i and key j is q_i · k_j."),
     ]
     got = case.numbers(2, 3)[1]
