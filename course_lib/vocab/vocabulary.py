@@ -1,6 +1,5 @@
 """Text to ids and back. A vocabulary splits a text without losing a character, so that costs per character compare."""
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
@@ -83,34 +82,3 @@ class Vocabulary:
     def decode(self, ids: Iterable[int]) -> str:
         """The text of some ids; markers are left out."""
         return "".join(self.tokens[i] for i in ids if i not in (self.begin_id, self.end_id))
-
-
-class Characters(Vocabulary):
-    """The characters of a text (or of several texts), in code-point order."""
-
-    def __init__(self, text: str | Iterable[str], markers: bool = False, unknown: bool = False):
-        texts = [text] if isinstance(text, str) else text
-        super().__init__(sorted(set().union(*texts)), list, markers, unknown)
-        codes = {ord(token): i for token, i in self._id.items()}
-        self._by_code = np.full(max(codes, default=0) + 2, -1)  # the last entry serves every higher code point
-        self._by_code[list(codes)] = list(codes.values())
-
-    def _ids(self, text: str) -> np.ndarray:
-        codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
-        return self._by_code[np.minimum(codes, len(self._by_code) - 1)]
-
-
-class Words(Vocabulary):
-    """The pieces that occur at least `min_count` times in a text or documents, most frequent first, and `<unk>`."""
-
-    def __init__(
-        self,
-        documents: str | Iterable[str],
-        split: Callable[[str], Sequence[str]],
-        min_count: int = 2,
-        markers: bool = True,
-    ):
-        documents = [documents] if isinstance(documents, str) else documents
-        counts = Counter(piece for document in documents for piece in split(document))
-        kept = sorted((piece for piece, n in counts.items() if n >= min_count), key=lambda p: (-counts[p], p))
-        super().__init__(kept, split, markers, unknown=True)
