@@ -12,10 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from course_lib.cache import KeyValueCache
 from course_lib.positions import Positions
 from course_lib.sizes import require_sizes
-
-Memory = tuple[Tensor, Tensor]  # the keys and the values of what can be looked at, each (B, n_heads, S, d_head)
 
 
 class MaskError(ValueError):
@@ -132,33 +131,43 @@ class MultiHeadAttention(nn.Module):
     d_head = d_model / n_heads numbers per head, attention in each, the outputs side by side, projected again.
 
     positions: rotates queries and keys or adds a bias to the scores (`course_lib.positions`); for self-attention only.
+    qk_norm:   queries and keys normalised in each head (root mean square, Henry et al. 2020), before they are rotated.
     Raises ValueError where d_model is not divisible by n_heads.
     """
 
-    def __init__(self, d_model: int, n_heads: int, positions: Positions | None = None, bias: bool = True):
+    def __init__(
+        self,
+        d_model: int,
+        n_heads: int,
+        positions: Positions | None = None,
+        bias: bool = True,
+        qk_norm: bool = False,
+    ):
         super().__init__()
         require_sizes(d_model=d_model, n_heads=n_heads)
         if d_model % n_heads:
             raise ValueError(f"d_model is {d_model} and n_heads {n_heads}: expected a d_model that n_heads divides")
         self.d_model, self.n_heads = d_model, n_heads
         self.query, self.key, self.value, self.output = (nn.Linear(d_model, d_model, bias) for _ in range(4))
+        d_head = d_model // n_heads
+        self.query_norm, self.key_norm = (nn.RMSNorm(d_head) if qk_norm else nn.Identity() for _ in range(2))
         self.positions = Positions() if positions is None else positions
         self.watched: list[Tensor] | None = None  # where `watch` collects the weights
 
-    def remember(self, source: Tensor, past: Memory | None = None) -> Memory:
+    def remember(self, source: Tensor, past: KeyValueCache | None = None) -> KeyValueCache:
         """Keys and values of source (B, S, d_model), appended to those of `past`."""
-        start = 0 if past is None else past[0].shape[2]
-        key = self.positions.rotate(self._heads(self.key, source), start)
+        start = 0 if past is None else len(past)
+        key = self.positions.rotate(self.key_norm(self._heads(self.key, source)), start)
         value = self._heads(self.value, source)
-        return (key, value) if past is None else (torch.cat([past[0], key], 2), torch.cat([past[1], value], 2))
+        return KeyValueCache(key, value) if past is None else past.extended(key, value)
 
-    def forward(self, x: Tensor, memory: Memory, mask: Tensor | None = None, causal: bool = False) -> Tensor:
+    def forward(self, x: Tensor, memory: KeyValueCache, mask: Tensor | None = None, causal: bool = False) -> Tensor:
         """x (B, T, d_model) looks at the memory: at what `remember` made of another sequence, or of x itself; then x is
         the last T of its S places. → (B, T, d_model). mask: (T, S), (B, 1, S) or (B, T, S), True where x may look.
         """
         key, value = memory
         start = key.shape[2] - x.shape[1]
-        query = self.positions.rotate(self._heads(self.query, x), start)
+        query = self.positions.rotate(self.query_norm(self._heads(self.query, x)), start)
         bias = self.positions.bias(x.shape[1], key.shape[2])
         mask = mask if mask is None else torch.atleast_2d(mask).unsqueeze(-3)  # the same for all heads
         if self.watched is None:

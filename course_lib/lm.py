@@ -24,8 +24,9 @@ class LanguageModel(Protocol):
     """p(next token | tokens so far). Log-probabilities are natural; V is the vocabulary size, B a batch.
 
     Ids arrive as tensors on the CPU or as NumPy arrays: a model moves them to where it computes. T may be a whole text:
-    a recurrent model walks through it in pieces, one with a bounded context says that it needs blocks. log p is
-    float32 or float64, −inf or close to it for tokens that never follow. Judging and sampling want no dropout.
+    a recurrent model walks through it in pieces, one with a window moves it along. log p is float32 or float64, −inf
+    or close to it for tokens that never follow. Judging and sampling want no dropout. A model may also have `read`: as
+    `step` for ids (B, T), T ≥ 1, at once; without it, a prompt is read token by token.
     """
 
     def score(self, ids: Tensor, targets: Tensor | None = None) -> Tensor:
@@ -172,8 +173,7 @@ def generate(
     generator, finished, drawn = torch.Generator().manual_seed(seed), torch.zeros(batch_size, dtype=torch.bool), []
     with torch.no_grad():
         state = model.start(batch_size)
-        for i in ids:
-            log_p, state = model.step(state, torch.full((batch_size,), int(i)))
+        log_p, state = _read(model, state, torch.from_numpy(ids).expand(batch_size, -1))
         for _ in range(n_tokens):
             if drawn:
                 log_p, state = model.step(state, drawn[-1])
@@ -211,6 +211,15 @@ def next_token_probabilities(
     if top_p is not None:
         p[p.cumsum(-1) - p >= top_p] = 0
     return torch.zeros_like(p).scatter(-1, order, p / p.sum(-1, keepdim=True))
+
+
+def _read(model: LanguageModel, state: Any, ids: Tensor) -> tuple[Tensor, Any]:
+    """Read a prompt (B, T) → log p of the next token (B, V), and the state after it."""
+    if hasattr(model, "read"):
+        return model.read(state, ids)
+    for column in ids.T:
+        log_p, state = model.step(state, column)
+    return log_p, state
 
 
 def _prompt_ids(vocab: Vocabulary, prompt: str) -> np.ndarray:

@@ -64,8 +64,13 @@ class NeuralLanguageModel(nn.Module):
     @torch.no_grad()
     def step(self, state: Any, ids: Tensor) -> tuple[Tensor, Any]:
         """Read one token per sequence, ids (B,) → log p of the next (B, V), and the new state."""
+        return self.read(state, torch.as_tensor(ids)[:, None])
+
+    @torch.no_grad()
+    def read(self, state: Any, ids: Tensor) -> tuple[Tensor, Any]:
+        """Read ids (B, T) at once, T ≥ 1 → log p of the token after the last (B, V), and the new state."""
         with without_dropout(self):
-            logits, state = self.advance(state, self._checked(ids)[:, None])
+            logits, state = self.advance(state, self._checked(ids))
         return _log_softmax(logits[:, -1]), state
 
     def _checked(self, ids: Tensor) -> Tensor:

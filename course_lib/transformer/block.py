@@ -1,17 +1,31 @@
 """One layer of a Transformer, and a stack of them: the same for encoder, decoder and language model."""
 
+import math
+
 from torch import Tensor, nn
 
-from course_lib.attention import Memory, MultiHeadAttention
+from course_lib.attention import MultiHeadAttention
+from course_lib.cache import KeyValueCache
 from course_lib.positions import Positions, positions
 from course_lib.transformer.architecture import Architecture
 
 
-class FeedForward(nn.Sequential):
-    """W₂ max(0, W₁ x + b₁) + b₂, at each place alone (Vaswani et al. 2017, section 3.3)."""
+class SquaredReLU(nn.Module):
+    """max(0, x)² (So et al. 2021)."""
 
-    def __init__(self, d_model: int, d_ff: int):
-        super().__init__(nn.Linear(d_model, d_ff), nn.ReLU(), nn.Linear(d_ff, d_model))
+    def forward(self, x: Tensor) -> Tensor:
+        return x.relu().square()
+
+
+ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "relu2": SquaredReLU}
+NORMALISATIONS = {"layer": nn.LayerNorm, "rms": nn.RMSNorm}
+
+
+class FeedForward(nn.Sequential):
+    """W₂ f(W₁ x + b₁) + b₂, at each place alone (Vaswani et al. 2017, section 3.3, with f = ReLU)."""
+
+    def __init__(self, d_model: int, d_ff: int, activation: str = "relu", bias: bool = True):
+        super().__init__(nn.Linear(d_model, d_ff, bias), ACTIVATIONS[activation](), nn.Linear(d_ff, d_model, bias))
 
 
 class Residual(nn.Module):
@@ -20,7 +34,7 @@ class Residual(nn.Module):
     def __init__(self, architecture: Architecture):
         super().__init__()
         self.pre = architecture.norm == "pre"
-        self.norm = nn.LayerNorm(architecture.d_model)
+        self.norm = NORMALISATIONS[architecture.normalisation](architecture.d_model)
         self.dropout = nn.Dropout(architecture.dropout)
 
     def before(self, x: Tensor) -> Tensor:
@@ -38,24 +52,24 @@ class Block(nn.Module):
 
     def __init__(self, architecture: Architecture, positions: Positions, cross: bool = False):
         super().__init__()
-        d_model, n_heads = architecture.d_model, architecture.n_heads
-        self.self_attention = MultiHeadAttention(d_model, n_heads, positions)
+        a = architecture
+        self.self_attention = MultiHeadAttention(a.d_model, a.n_heads, positions, a.bias, a.qk_norm)
         self.self_residual = Residual(architecture)
         if cross:
-            self.cross_attention = MultiHeadAttention(d_model, n_heads)
+            self.cross_attention = MultiHeadAttention(a.d_model, a.n_heads, None, a.bias, a.qk_norm)
             self.cross_residual = Residual(architecture)
-        self.feed_forward = FeedForward(d_model, architecture.d_ff)
+        self.feed_forward = FeedForward(a.d_model, a.d_ff, a.activation, a.bias)
         self.feed_forward_residual = Residual(architecture)
 
     def forward(
         self,
         x: Tensor,
-        past: Memory | None = None,
-        source: Memory | None = None,
+        past: KeyValueCache | None = None,
+        source: KeyValueCache | None = None,
         mask: Tensor | None = None,
         source_mask: Tensor | None = None,
         causal: bool = False,
-    ) -> tuple[Tensor, Memory]:
+    ) -> tuple[Tensor, KeyValueCache]:
         """x (B, T, d_model) → the same shape, and what later tokens will look at: `past` with x added.
 
         Raises ValueError for a source without cross-attention, and for cross-attention without a source.
@@ -74,16 +88,39 @@ class Block(nn.Module):
         return self.feed_forward_residual.after(x, self.feed_forward(h)), memory
 
 
+def initialise(model: nn.Module, init: str) -> None:
+    """Set how the weights of a model begin, by the name in `Architecture.init`.
+
+    "pytorch":      as PyTorch's layers begin: embeddings with variance 1, projections with 1 / (3 · inputs).
+    "gpt2":         all matrices normal with standard deviation 0.02, the last one of each sub-layer divided by the root
+                    of how many add up (Radford et al. 2019, section 2.3); biases 0.
+    "zero_outputs": as PyTorch's layers, then `zero_outputs`.
+    """
+    if init == "gpt2":
+        last = {id(layer) for layer in _last_layers(model)}
+        for module in model.modules():
+            if isinstance(module, nn.Linear | nn.Embedding):
+                scale = math.sqrt(len(last)) if id(module) in last else 1
+                nn.init.normal_(module.weight, std=0.02 / scale)
+            if isinstance(module, nn.Linear) and module.bias is not None:
+                nn.init.zeros_(module.bias)
+    elif init == "zero_outputs":
+        zero_outputs(model)
+
+
 def zero_outputs(model: nn.Module) -> None:
     """Let every sub-layer of a model begin by adding nothing to the residual stream: its last matrix and bias
     become 0 (Zhang, Dauphin and Ma 2019 do so in residual networks)."""
-    for module in model.modules():
-        last = module.output if isinstance(module, MultiHeadAttention) else None
-        last = module[-1] if isinstance(module, FeedForward) else last
-        if last is not None:
-            nn.init.zeros_(last.weight)
-            if last.bias is not None:
-                nn.init.zeros_(last.bias)
+    for last in _last_layers(model):
+        nn.init.zeros_(last.weight)
+        if last.bias is not None:
+            nn.init.zeros_(last.bias)
+
+
+def _last_layers(model: nn.Module) -> list[nn.Linear]:
+    """The last projection of every sub-layer: what goes into the residual stream."""
+    attentions = [module.output for module in model.modules() if isinstance(module, MultiHeadAttention)]
+    return attentions + [module[-1] for module in model.modules() if isinstance(module, FeedForward)]
 
 
 class Stack(nn.Module):
@@ -98,17 +135,17 @@ class Stack(nn.Module):
         self.positions = positions(a.positions, a.d_model, a.n_heads, a.max_length)
         self.dropout = nn.Dropout(a.dropout)
         self.blocks = nn.ModuleList(Block(a, self.positions, cross) for _ in range(a.n_layers))
-        self.norm = nn.LayerNorm(a.d_model) if a.norm == "pre" else nn.Identity()
+        self.norm = NORMALISATIONS[a.normalisation](a.d_model) if a.norm == "pre" else nn.Identity()
 
     def forward(
         self,
         x: Tensor,
-        past: list[Memory] | None = None,
-        sources: list[Memory] | None = None,
+        past: list[KeyValueCache] | None = None,
+        sources: list[KeyValueCache] | None = None,
         mask: Tensor | None = None,
         source_mask: Tensor | None = None,
         causal: bool = False,
-    ) -> tuple[Tensor, list[Memory]]:
+    ) -> tuple[Tensor, list[KeyValueCache]]:
         """Embeddings (B, T, d_model) → the same shape, and the memory of each block.
 
         past:    what this returned for the tokens before x.  sources: what `look_at` made of an encoder's output.
@@ -116,14 +153,14 @@ class Stack(nn.Module):
         """
         past = past or [None] * len(self.blocks)
         sources = sources or [None] * len(self.blocks)
-        start = 0 if past[0] is None else past[0][0].shape[2]
+        start = 0 if past[0] is None else len(past[0])
         x, memories = self.dropout(self.positions.embed(x, start)), []
         for block, before, source in zip(self.blocks, past, sources, strict=True):
             x, memory = block(x, before, source, mask, source_mask, causal)
             memories.append(memory)
         return self.norm(x), memories
 
-    def look_at(self, source: Tensor) -> list[Memory]:
+    def look_at(self, source: Tensor) -> list[KeyValueCache]:
         """The keys and values that each block's cross-attention makes of an encoder's output (B, S, d_model).
 
         Raises ValueError for a stack without cross-attention.

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from course_lib.attention import Memory
 from course_lib.batches import IGNORED
+from course_lib.cache import KeyValueCache
 from course_lib.neural.language_model import NeuralLanguageModel, without_dropout
 from course_lib.sizes import require_sizes
 from course_lib.transformer.architecture import Architecture
-from course_lib.transformer.block import Stack
+from course_lib.transformer.block import Stack, initialise
 
 
 class EncoderDecoder(nn.Module):
@@ -20,11 +20,14 @@ class EncoderDecoder(nn.Module):
     def __init__(self, source_size: int, target_size: int, architecture: Architecture):
         super().__init__()
         require_sizes(source_size=source_size, target_size=target_size)
+        if architecture.tied or architecture.token_shift:
+            raise ValueError("tied and token_shift are for language models: an encoder–decoder has neither")
         self.source_embedding = nn.Embedding(source_size, architecture.d_model)
         self.encoder = Stack(architecture)
         self.target_embedding = nn.Embedding(target_size, architecture.d_model)
         self.decoder = Stack(architecture, cross=True)
         self.output = nn.Linear(architecture.d_model, target_size)
+        initialise(self, architecture.init)
 
     def encode(self, source: Tensor, source_mask: Tensor | None = None) -> Tensor:
         """source ids (B, S) → a vector for each place (B, S, d_model). source_mask: True where a token stands."""
@@ -48,8 +51,8 @@ class EncoderDecoder(nn.Module):
 class DecoderState(NamedTuple):
     """What the decoder keeps: its own keys and values so far, and those of the source, per block."""
 
-    past: list[Memory] | None
-    sources: list[Memory]
+    past: list[KeyValueCache] | None
+    sources: list[KeyValueCache]
     source_mask: Tensor | None
 
 
@@ -83,8 +86,8 @@ class GivenSource(NeuralLanguageModel):
     def select(self, state: DecoderState, rows: Tensor) -> DecoderState:
         rows = rows.to(self.source.device)
 
-        def chosen(memories: list[Memory] | None) -> list[Memory] | None:
-            return memories and [(key[rows], value[rows]) for key, value in memories]
+        def chosen(memories: list[KeyValueCache] | None) -> list[KeyValueCache] | None:
+            return memories and [memory.select(rows) for memory in memories]
 
         mask = None if state.source_mask is None else state.source_mask[rows]
         return DecoderState(chosen(state.past), chosen(state.sources), mask)
