@@ -14,8 +14,8 @@ from course_lib.sizes import require_sizes
 class Blocks:
     """Blocks of `length` tokens of a text of ids (N,), each with the tokens that follow: what language models train on.
 
-    Every call draws `batch_size` starting places from PyTorch's global generator, all equally likely, and gathers the
-    blocks on `device` at once, without a Python loop.
+    Every call draws `batch_size` starting places from `device`'s global generator, all equally likely, and gathers the
+    blocks there at once: no Python loop, nothing to copy.
     Raises ValueError for a length or batch size below 1, and for a text too short for one block and its next token.
     """
 
@@ -36,7 +36,8 @@ class Blocks:
 
     def __call__(self) -> tuple[Tensor, Tensor]:
         """ids (B, T) and targets (B, T), the token after each."""
-        starts = torch.randint(len(self.ids) - len(self.offsets) + 1, (self.batch_size, 1)).to(self.ids.device)
+        n_starts = len(self.ids) - len(self.offsets) + 1
+        starts = torch.randint(n_starts, (self.batch_size, 1), device=self.ids.device)
         blocks = self.ids[starts + self.offsets]
         return blocks[:, :-1], blocks[:, 1:]
 

@@ -34,6 +34,14 @@ def choose(prefer: str = "auto") -> torch.device:
     return device
 
 
+def autocast(device: torch.device) -> torch.autocast:
+    """Where bfloat16 is faster, a forward pass within the block has its products in it: on CUDA from Ampere on, on CPUs
+    with AMX. Elsewhere nothing changes: a CPU without AMX is slower that way.
+    """
+    pays = {"cuda": _cuda_has_bfloat16, "cpu": torch.cpu._is_amx_tile_supported}.get(device.type, lambda: False)()
+    return torch.autocast(device.type, torch.bfloat16, enabled=pays)
+
+
 def seed_everything(seed: int) -> None:
     """Seed the generators of Python, NumPy and PyTorch (every device); 0 <= seed < 2**32, else ValueError."""
     if not 0 <= seed < 2**32:
@@ -63,6 +71,10 @@ def describe() -> str:
             f"device {name}",
         )
     )
+
+
+def _cuda_has_bfloat16() -> bool:
+    return torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def _auto() -> tuple[torch.device, list[str]]:

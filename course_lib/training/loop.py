@@ -51,6 +51,8 @@ def train(
     checkpoint: str | Path | None = None,
     checkpoint_every: int = 500,
     label: str = "training",
+    unit: tuple[str, int] = ("steps", 1),
+    watch: Callable[[History], None] | None = None,
 ) -> History:
     """Call `update` n_steps times, with a progress bar.
 
@@ -61,6 +63,8 @@ def train(
 
     evaluate:   called before the first step, every `evaluate_every` steps, and after the last.
     early_stop: looks at each evaluation; at the end the weights of the best one are put back.
+    unit:       what the progress bar counts, and how many of them a step takes, like ("tokens", 4096).
+    watch:      is shown the history after each evaluation; `LiveCurve` draws it.
     Raises TrainingDiverged where something is no longer finite (it never reaches the checkpoint), CheckpointError for a
     checkpoint that is damaged or of another run, ValueError for numbers out of range.
     """
@@ -71,13 +75,18 @@ def train(
     if early_stop is not None and evaluate is None:
         raise ValueError("early_stop needs `evaluate`, a function that returns {name: value}")
 
-    run = _Run(update, n_steps, seed, early_stop, checkpoint)
+    run = _Run(update, n_steps, seed, early_stop, checkpoint, unit[1])
     finished = run.resume()
-    with tqdm(total=n_steps, initial=run.step, desc=label, leave=False) as run.bar:
+    name, n = unit
+    with tqdm(
+        total=n_steps * n, initial=run.step * n, desc=label, unit=f" {name}", unit_scale=True, leave=False
+    ) as run.bar:
         while not finished:
             at_end = run.step == n_steps
             if evaluate is not None and (run.step % evaluate_every == 0 or at_end):
                 finished = run.evaluate(evaluate)
+                if watch is not None:
+                    watch(run.history)
             finished = finished or at_end
             if finished and early_stop is not None and early_stop.best_state is not None:
                 update.load_state_dict(early_stop.best_state)
@@ -91,8 +100,17 @@ def train(
 class _Run:
     """A run under way."""
 
-    def __init__(self, update: Update, n_steps: int, seed: int, early_stop: EarlyStop | None, path: str | Path | None):
+    def __init__(
+        self,
+        update: Update,
+        n_steps: int,
+        seed: int,
+        early_stop: EarlyStop | None,
+        path: str | Path | None,
+        per_step: int,
+    ):
         self.update, self.n_steps, self.seed, self.early_stop = update, n_steps, seed, early_stop
+        self.per_step = per_step  # what the progress bar counts
         self.path = None if path is None else Path(path)
         self.step, self.saved_at, self.history = 0, None, History()
         self.pending, self.started = [], 0.0  # what updates returned since the last look, and when that was
@@ -117,7 +135,7 @@ class _Run:
                     raise TrainingDiverged(f"{name} is {value} at step {step} of {self.n_steps}; {self._advice()}")
             self.history.values.setdefault(name, []).extend(values)
         self.history.seconds += time.perf_counter() - self.started
-        self.bar.update(len(self.pending))
+        self.bar.update(len(self.pending) * self.per_step)
         self.bar.set_postfix({name: f"{values[-1]:.4g}" for name, values in self.history.values.items()})
         self.pending = []
 
