@@ -6,6 +6,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
+RUNS = "runs"  # the folder, beside the lessons, of lean notebooks for sweeps and long runs
 
 
 def lessons(folder: Path = NOTEBOOKS) -> list[Path]:

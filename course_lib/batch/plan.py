@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from course_lib.batch.parameters import Parameters, RunError, near, read_profile
-from course_lib.paths import NOTEBOOKS
+from course_lib.paths import NOTEBOOKS, RUNS
 from course_lib.paths import lessons as lessons_in
 
 
@@ -31,13 +31,14 @@ def plan(
 ) -> list[Job]:
     """The jobs for `lessons` (all, in order, where none is named) under `profile`.
 
-    A lesson is a number (`01`), a name (`01_ngram_models`) or the path of an .ipynb. A profile is the name of
+    A lesson is a number (`01`), a name (`01_ngram_models`; run notebooks go by name, too: `train_lm`) or the path of an
+    .ipynb. A profile is the name of
     a folder in <notebooks>/profiles, or a path: a flat <lesson>.yaml in it overrides the notebook's defaults,
     which are the profile "cpu". `texts` (name → value as text) override both; every lesson must know each.
     Raises RunError.
     """
     files = find_lessons(lessons, notebooks)
-    known = {file.stem for file in (*lessons_in(notebooks), *files)}
+    known = {file.stem for file in (*lessons_in(notebooks), *_runs_in(notebooks), *files)}
     folder = find_profile(profile, known, notebooks)
     jobs = []
     for file in files:
@@ -55,7 +56,8 @@ def find_lessons(lessons: Sequence[str], notebooks: Path = NOTEBOOKS) -> list[Pa
     every = {file.stem: file.resolve() for file in lessons_in(notebooks)}
     if not every and not lessons:
         raise RunError(f"no lessons in {notebooks}")
-    found = [_find_lesson(lesson, every) for lesson in lessons] or list(every.values())
+    by_name = every | {file.stem: file.resolve() for file in _runs_in(notebooks)}
+    found = [_find_lesson(lesson, by_name) for lesson in lessons] or list(every.values())
     found = list(dict.fromkeys(found))
     stems = [file.stem for file in found]
     for stem in stems:
@@ -82,6 +84,10 @@ def find_profile(profile: str, known: set[str], notebooks: Path = NOTEBOOKS) -> 
         if file.suffix != ".yaml":
             raise RunError(f"{file}: profiles end in .yaml; rename it")
     return folder.resolve()
+
+
+def _runs_in(notebooks: Path) -> list[Path]:
+    return sorted((notebooks / RUNS).glob("*.ipynb"))
 
 
 def _find_lesson(lesson: str, every: dict[str, Path]) -> Path:

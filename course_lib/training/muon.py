@@ -21,17 +21,20 @@ def orthogonalised(matrices: Tensor, rounds: int = 5) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum, with each step made orthogonal (Jordan et al. 2024): `torch.optim.Muon` without weight decay, in
-    float32 and for all matrices of one shape at once, which takes less than half its time on a CPU.
+    """Momentum, with each step made orthogonal (Jordan et al. 2024): `torch.optim.Muon` in float32 and for all matrices
+    of one shape at once, which takes less than half its time on a CPU.
 
-    A matrix (m, n) moves by lr · √max(1, m/n) · U Vᵀ. Raises ValueError for a parameter that is no matrix.
+    A matrix (m, n) moves by lr · √max(1, m/n) · U Vᵀ, after it has shrunk by lr · weight_decay of itself. Raises
+    ValueError for a parameter that is no matrix.
     """
 
-    def __init__(self, matrices: list[nn.Parameter], lr: float = 0.02, momentum: float = 0.95):
+    def __init__(
+        self, matrices: list[nn.Parameter], lr: float = 0.02, momentum: float = 0.95, weight_decay: float = 0.0
+    ):
         for parameter in matrices:
             if parameter.ndim != 2:
                 raise ValueError(f"a parameter has shape {tuple(parameter.shape)}: Muon is for matrices; give it AdamW")
-        super().__init__(matrices, {"lr": lr, "momentum": momentum})
+        super().__init__(matrices, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()
     def step(self) -> None:
@@ -44,7 +47,7 @@ class Muon(torch.optim.Optimizer):
                 looks_ahead = [self._averaged(parameter, group["momentum"]) for parameter in parameters]
                 steps = orthogonalised(torch.stack(looks_ahead)) * (-group["lr"] * max(1, m / n) ** 0.5)
                 for parameter, step in zip(parameters, steps, strict=True):
-                    parameter.add_(step)
+                    parameter.mul_(1 - group["lr"] * group["weight_decay"]).add_(step)
 
     def _averaged(self, parameter: nn.Parameter, momentum: float) -> Tensor:
         """Nesterov's momentum: the new average, once more mixed with the gradient."""
@@ -60,12 +63,19 @@ class MuonAdamW(torch.optim.Optimizer):
     """Muon takes the weight matrices inside the network, PyTorch's AdamW all the rest: embeddings, the output layer,
     biases and normalisations, as Muon's authors advise.
 
-    output: the layer that gives the logits. The two learning rates follow one schedule, each from its own start.
+    output: the layer that gives the logits. The two learning rates follow one schedule, each from its own start;
+    weight_decay is Muon's alone.
     Raises ValueError where output is no layer of the model.
     """
 
     def __init__(
-        self, model: nn.Module, output: nn.Linear, lr: float = 0.02, adamw_lr: float = 0.003, momentum: float = 0.95
+        self,
+        model: nn.Module,
+        output: nn.Linear,
+        lr: float = 0.02,
+        adamw_lr: float = 0.003,
+        momentum: float = 0.95,
+        weight_decay: float = 0.0,
     ):
         if not any(module is output for module in model.modules()):
             raise ValueError(f"output {output} is no layer of the model: pass the one that gives the logits")
@@ -73,7 +83,7 @@ class MuonAdamW(torch.optim.Optimizer):
         matrices = [p for p in model.parameters() if p.ndim == 2 and id(p) not in not_inside]
         rest = [p for p in model.parameters() if p.ndim != 2 or id(p) in not_inside]
         self.parts = {
-            "muon": Muon(matrices, lr, momentum),
+            "muon": Muon(matrices, lr, momentum, weight_decay),
             "adamw": torch.optim.AdamW(rest, adamw_lr, betas=(0.9, 0.99), weight_decay=0.0, fused=True),
         }
         super().__init__([*matrices, *rest], {})
