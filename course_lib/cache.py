@@ -27,7 +27,13 @@ class KeyValueCache:
         return iter((self.key, self.value))
 
     def extended(self, key: Tensor, value: Tensor) -> "KeyValueCache":
-        """With the keys and values of T more places behind, each (B, n_heads, T, d_head)."""
+        """With the keys and values of T more places behind, each (B, n_heads, T, d_head). Raises ValueError for another
+        batch: in the buffer one row would be taken for all."""
+        if key.shape[:2] != self.key.shape[:2]:
+            here, there = tuple(self.key.shape), tuple(key.shape)
+            raise ValueError(
+                f"keys of shape {there} continue a cache of shape {here}: expected the same rows and heads"
+            )
         start, end = len(self), len(self) + key.shape[2]
         if torch.is_grad_enabled():  # a gradient cannot pass through a buffer that is written again
             return KeyValueCache(torch.cat([self.key, key], 2), torch.cat([self.value, value], 2))
