@@ -1,0 +1,59 @@
+"""Make the recorded runs of lesson 05 that data/recorded/ does not hold yet, one after the other.
+
+    python benchmarks/recorded_runs.py [beginning of a name]
+
+Delete a file there to have it made again. `ten_minutes…` and `choice…` want a machine with nothing else to do: their
+times are shown. `gpu…` wants a GPU.
+"""
+
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from course_lib.batch.plan import plan
+from course_lib.batch.run import new_folder, run
+from course_lib.recorded import FOLDER
+
+LESSON = "05_transformer_lm"
+SEEDS = range(3)
+# What each modern choice buys: the same small run with one of them taken back at a time, and with all of them.
+SMALL = {"n_layers": 2, "n_steps": 400, "evaluate_every": 400}
+CHOICES = {
+    "modern": {},
+    "learned_positions": {"positions": "learned"},
+    "layer_norm": {"normalisation": "layer"},
+    "no_qk_norm": {"qk_norm": False},
+    "gelu": {"activation": "gelu"},
+    "pytorch_init": {"init": "pytorch"},
+    "no_token_shift": {"token_shift": False},
+    "biases": {"bias": True},
+    "tied": {"tied": True},
+    "adamw": {"optimizer": "adamw", "learning_rate": 0.005},
+}
+
+
+def wanted() -> dict[str, tuple[str, dict]]:
+    """Each run's profile and parameters, by name."""
+    runs = {}
+    for seed in SEEDS:
+        for text in ("shakespeare", "tiny_shakespeare"):
+            runs[f"ten_minutes-{text}-{seed}"] = ("ten_minutes", {"text": text, "seed": seed})
+        for name, taken_back in CHOICES.items():
+            runs[f"choice-{name}-{seed}"] = ("cpu", SMALL | taken_back | {"seed": seed})
+        runs[f"choice-textbook-{seed}"] = ("textbook", SMALL | {"seed": seed})
+    for tokens in ("characters", "bpe"):
+        runs[f"tokens-{tokens}"] = ("cpu", {"tokens": tokens})
+    return runs | {"gpu-shakespeare-0": ("gpu", {}), "gpu-tiny_shakespeare-0": ("gpu", {"text": "tiny_shakespeare"})}
+
+
+def main(beginning: str) -> None:
+    for name, (profile, given) in wanted().items():
+        if name.startswith(beginning) and not (FOLDER / LESSON / f"{name}.json").exists():
+            texts = {key: str(value) for key, value in (given | {"keep_as": name}).items()}
+            with TemporaryDirectory() as folder:
+                (row,) = run(plan(["train_lm"], profile, texts), new_folder(Path(folder) / "run", profile))
+            print(name, row["status"], row["error"] or row["results"])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1] if len(sys.argv) > 1 else "")
