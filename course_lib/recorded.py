@@ -46,7 +46,8 @@ def recorded(lesson: str) -> dict[str, Run]:
     runs = {}
     for path in sorted((FOLDER / lesson).glob("*.json")):
         made = json.loads(path.read_text(encoding="utf-8"))
-        runs[path.stem] = Run(**made | {"results": decode(made["results"])})
+        numbers = {name: decode(made[name]) for name in ("parameters", "results")}
+        runs[path.stem] = Run(**made | numbers | {"curve": [decode(row) for row in made["curve"]]})
     return runs
 
 
