@@ -362,8 +362,14 @@ def test_gradients_of_heads_are_differences():
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("cut", [1, 4, 6])
-def test_a_memory_of_pieces_is_that_of_the_whole(scheme, cut):
+@pytest.mark.parametrize("mode", [torch.enable_grad, torch.no_grad], ids=["training", "judging"])
+def test_a_memory_of_pieces_is_that_of_the_whole(mode, scheme, cut):
     """x stands at the last places of the memory."""
+    with mode():
+        pieces_are_the_whole(scheme, cut)
+
+
+def pieces_are_the_whole(scheme, cut):
     own = MultiHeadAttention(D, H, positions(scheme, D, H, 8))
     x = torch.randn(2, 7, D)
     past = own.remember(x[:, :cut])
@@ -401,6 +407,44 @@ def test_rotary_turns_queries_and_keys_and_no_values():
     scores = (q @ k.conj().mT).real / 2  # √4
     mixed = scores.softmax(-1) @ value
     close(own(x, own.remember(x)), own.output(mixed.permute(0, 2, 1, 3).reshape(2, 5, D)))
+
+
+@pytest.mark.parametrize("cross", [False, True], ids=["self", "cross"])
+def test_queries_and_keys_are_normalised_in_each_head_before_they_are_turned(cross):
+    """By its formula: each divided by its root mean square, times a gain of the head's length."""
+    scheme = None if cross else positions("rotary", D, H, 8)
+    own, x = MultiHeadAttention(D, H, scheme, qk_norm=True), torch.randn(2, 5, D)
+    source = torch.randn(2, 7, D) if cross else x
+    gains = own.query_norm.weight, own.key_norm.weight
+    assert [gain.shape for gain in gains] == [(D // H,)] * 2
+    with torch.no_grad():
+        for gain in gains:
+            gain.copy_(torch.rand(D // H) + 0.5)
+
+    def heads(layer, x):
+        return layer(x).reshape(2, -1, H, D // H).transpose(1, 2)
+
+    def unit(x, gain):
+        x = x / x.square().mean(-1, keepdim=True).sqrt() * gain
+        return own.positions.rotate(x)
+
+    query, key = unit(heads(own.query, x), gains[0]), unit(heads(own.key, source), gains[1])
+    value = heads(own.value, source)
+    memory = own.remember(source)
+    close(memory.key, key)
+    close(memory.value, value)
+    mixed, _ = attention(query, key, value, causal=not cross)
+    close(own(x, memory, causal=not cross), own.output(mixed.transpose(1, 2).flatten(2)))
+
+
+def test_the_length_of_what_is_normalised_does_not_matter():
+    own, x = MultiHeadAttention(D, H, bias=False, qk_norm=True), torch.randn(2, 5, D)
+    before = own(x, own.remember(x))
+    with torch.no_grad():
+        own.query.weight.mul_(100)
+        own.key.weight.mul_(0.01)
+    close(own(x, own.remember(x)), before)
+    assert not hasattr(MultiHeadAttention(D, H).query_norm, "weight")
 
 
 def test_without_positions_attention_sees_a_set():

@@ -23,6 +23,7 @@ from course_lib.transformer import (
     GivenSource,
     Residual,
     Stack,
+    initialise,
     zero_outputs,
 )
 from course_lib.vocab import Characters
@@ -191,11 +192,58 @@ def test_a_residual_connection_is_its_formula(norm):
     close(residual.after(x, f(residual.before(x))), expected)
 
 
-def test_feed_forward_is_its_formula():
-    layer, x = shaken(FeedForward(3, 5)), torch.randn(2, 4, 3)
+@pytest.mark.parametrize("norm", NORMS)
+def test_a_residual_connection_by_root_mean_squares_is_its_formula(norm):
+    residual, f = shaken(Residual(architecture(norm=norm, normalisation="rms"))), torch.nn.Linear(D, D)
+    x = torch.randn(2, 4, D)
+    assert [name for name, _ in residual.named_parameters()] == ["norm.weight"]  # a gain, no shift
+
+    def normalised(x):
+        return x / x.square().mean(-1, keepdim=True).sqrt() * residual.norm.weight
+
+    expected = x + f(normalised(x)) if norm == "pre" else normalised(x + f(x))
+    close(residual.after(x, f(residual.before(x))), expected)
+
+
+ACTIVATIONS = {
+    "relu": lambda x: np.maximum(0, x),
+    "relu2": lambda x: np.maximum(0, x) ** 2,
+    "gelu": np.vectorize(lambda x: x * (1 + math.erf(x / math.sqrt(2))) / 2),
+}
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_feed_forward_is_its_formula(activation):
+    layer, x = shaken(FeedForward(3, 5, activation)), torch.randn(2, 4, 3)
     W1, b1, W2, b2 = (p.detach().numpy() for p in layer.parameters())
     assert W1.shape == (5, 3)
-    close(layer(x).detach(), np.maximum(0, x.numpy() @ W1.T + b1) @ W2.T + b2)
+    close(layer(x).detach(), ACTIVATIONS[activation](x.numpy() @ W1.T + b1) @ W2.T + b2)
+
+
+def test_without_biases_there_are_none():
+    """But for those of layer normalisation."""
+    model = EncoderDecoder(W, V, architecture(bias=False))
+    biases = {name for name, _ in model.named_parameters() if name.endswith("bias")}
+    assert all("norm" in name for name in biases - {"output.bias"})
+    model = EncoderDecoder(W, V, architecture(bias=False, normalisation="rms"))
+    assert {name for name, _ in model.named_parameters() if name.endswith("bias")} == {"output.bias"}
+
+
+def test_every_choice_reaches_every_block(source, target):
+    """One model with another choice in the place of each gives other logits from the same weights."""
+    changes = [{"norm": "post"}, {"normalisation": "rms"}, {"activation": "gelu"}, {"activation": "relu2"}]
+    changes += [{"bias": False}, {"qk_norm": True}]
+    model = encoder_decoder()
+    expected = model(source, target)
+    for change in changes:
+        other = EncoderDecoder(W, V, architecture(**change))
+        other.load_state_dict(model.state_dict(), strict=False)
+        for stack in (other.encoder, other.decoder):
+            assert len(stack.blocks) == 2
+        assert (other(source, target) - expected).abs().max() > 1e-3, change
+    blocks = [block for stack in (other.encoder, other.decoder) for block in stack.blocks]
+    attentions = [block.self_attention for block in blocks] + [b.cross_attention for b in other.decoder.blocks]
+    assert all(isinstance(attention.query_norm, nn.RMSNorm) for attention in attentions)  # the last change
 
 
 def test_a_source_and_cross_attention_go_together():
@@ -219,6 +267,48 @@ def test_zero_outputs_let_every_sub_layer_add_nothing():
         assert last or torch.equal(parameter, before[name]), name
     stack(x)[0].square().sin().sum().backward()
     assert all(block.feed_forward[2].weight.grad.abs().max() > 1e-6 for block in stack.blocks)
+
+
+# How weights begin
+
+
+def spread(model: nn.Module) -> dict[str, float]:
+    return {name: p.std().item() for name, p in model.named_parameters() if p.ndim == 2}
+
+
+def test_weights_begin_as_gpt2s():
+    """Radford et al. 2019, 2.3: what goes into a residual stream is divided by the root of how many add up; of an
+    encoder and a decoder those are all their sub-layers."""
+    model = EncoderDecoder(300, 300, Architecture(128, 4, 256, 2, "learned", init="gpt2", max_length=200))
+    for name, std in spread(model).items():
+        last = "attention.output." in name or ".feed_forward.2." in name
+        assert std == pytest.approx(0.02 / math.sqrt(2 * 2 + 2 * 3) if last else 0.02, rel=0.05), name
+    for name, parameter in model.named_parameters():
+        if parameter.ndim == 1:
+            assert (parameter == ("norm" in name and name.endswith("weight"))).all(), name
+
+
+def test_unless_told_weights_begin_as_pytorchs_layers_do():
+    """Bit by bit those of the same seed, and initialise leaves them."""
+    model = EncoderDecoder(200, V, Architecture(128, 4, 256, 1))
+    for name, std in spread(model).items():
+        inputs = dict(model.named_parameters())[name].shape[1]
+        assert std == pytest.approx(1 if "embedding" in name else math.sqrt(1 / (3 * inputs)), rel=0.1), name
+    before = [p.detach().clone() for p in model.parameters()]
+    initialise(model, "pytorch")
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), before, strict=True))
+
+
+@pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
+def test_with_zero_outputs_a_model_begins_as_its_embeddings(bias, source, target):
+    """Pre-norm: the residual stream goes through untouched, in encoder and decoder; only last matrices are 0."""
+    settings = {"bias": bias, "normalisation": "rms", "qk_norm": True}
+    model = EncoderDecoder(W, V, architecture(init="zero_outputs", **settings))
+    close(model.encode(source), model.encoder.norm(model.source_embedding(source)))
+    close(model(source, target), model.output(model.decoder.norm(model.target_embedding(target))))
+    zero = {name.rpartition(".")[0] for name, p in model.named_parameters() if (p == 0).all()}
+    assert len(zero) == 2 * 2 + 2 * 3
+    assert all(name.endswith(("attention.output", "feed_forward.2")) for name in zero)
 
 
 # What hides what from whom
@@ -601,7 +691,68 @@ def test_a_model_in_half_precision_runs(kind, watched, source, target):
     close(result.float(), expected, 0.15)
 
 
+def test_the_names_of_weights_are_those_of_stored_models():
+    """Checkpoints of an encoder–decoder must still load."""
+    attention = [f"{part}.{kind}" for part in ("query", "key", "value", "output") for kind in ("weight", "bias")]
+    norm, two = ["norm.weight", "norm.bias"], ["0.weight", "0.bias", "2.weight", "2.bias"]
+
+    def block(*attentions):
+        names = [f"{kind}_attention.{name}" for kind in attentions for name in attention]
+        names += [f"{kind}_residual.{name}" for kind in (*attentions, "feed_forward") for name in norm]
+        return names + [f"feed_forward.{name}" for name in two]
+
+    expected = {"source_embedding.weight", "target_embedding.weight", "output.weight", "output.bias"}
+    expected |= {f"{stack}.{name}" for stack in ("encoder", "decoder") for name in norm}
+    for i in range(2):
+        expected |= {f"encoder.blocks.{i}.{name}" for name in block("self")}
+        expected |= {f"decoder.blocks.{i}.{name}" for name in block("self", "cross")}
+    assert set(EncoderDecoder(W, V, architecture("rotary")).state_dict()) == expected
+    users = ["", *(f"blocks.{i}.self_attention." for i in range(2))]  # one table, under the name of each
+    learned = {f"{stack}.{user}positions.table.weight" for stack in ("encoder", "decoder") for user in users}
+    assert set(EncoderDecoder(W, V, architecture("learned")).state_dict()) == expected | learned
+
+
 # The architecture and other bad input
+
+
+SIZES = {"d_model": 24, "n_heads": 2, "n_layers": 5, "max_length": 33}
+
+
+def test_the_textbook_is_written_out():
+    expected = Architecture(
+        d_model=24, n_heads=2, d_ff=96, n_layers=5, positions="learned", norm="pre", normalisation="layer",
+        activation="gelu", bias=True, qk_norm=False, dropout=0.0, init="gpt2", max_length=33, tied=True,
+        token_shift=False,
+    )  # fmt: skip
+    assert Architecture.textbook(**SIZES) == expected
+
+
+def test_the_modern_architecture_is_written_out():
+    expected = Architecture(
+        d_model=24, n_heads=2, d_ff=96, n_layers=5, positions="rotary", norm="pre", normalisation="rms",
+        activation="relu2", bias=False, qk_norm=True, dropout=0.0, init="zero_outputs", max_length=33, tied=False,
+        token_shift=True,
+    )  # fmt: skip
+    assert Architecture.modern(**SIZES) == expected
+
+
+@pytest.mark.parametrize("make", [Architecture.textbook, Architecture.modern])
+def test_a_setting_gives_way_to_what_is_asked_for(make):
+    assert make().d_ff == 4 * make().d_model == 4 * Architecture.d_model
+    assert make(d_model=32).d_ff == 128
+    assert make(d_model=32, d_ff=7).d_ff == 7
+    changed = make(**SIZES, positions="alibi", dropout=0.2, tied=False, init="pytorch")
+    assert (changed.positions, changed.dropout, changed.tied, changed.init) == ("alibi", 0.2, False, "pytorch")
+    with pytest.raises(ValueError, match="d_model is 0: expected a whole number, 1 or more"):
+        make(d_model=0)
+    with pytest.raises(TypeError, match="d_modle"):
+        make(d_modle=3)
+
+
+@pytest.mark.parametrize("setting", [{"tied": True}, {"token_shift": True}])
+def test_what_is_for_language_models_is_refused(setting):
+    with pytest.raises(ValueError, match="tied and token_shift are for language models"):
+        EncoderDecoder(W, V, architecture(**setting))
 
 
 def test_an_architecture_makes_the_model_it_names():
@@ -639,6 +790,10 @@ def test_vocabularies_that_are_none_are_named(name):
         ({"d_model": 10, "n_heads": 4}, "d_model is 10 and n_heads 4: expected a d_model that n_heads divides"),
         ({"positions": "relative"}, "'relative': expected one of none, learned, sinusoidal, rotary, alibi"),
         ({"norm": "batch"}, "norm 'batch': expected 'pre' or 'post'"),
+        ({"normalisation": "batch"}, "normalisation 'batch': expected 'layer' or 'rms'"),
+        ({"activation": "tanh"}, "activation 'tanh': expected 'relu' or 'gelu' or 'relu2'"),
+        ({"init": "zeros"}, "init 'zeros': expected 'pytorch' or 'gpt2' or 'zero_outputs'"),
+        ({"init": None}, "init None: expected"),
         ({"dropout": 1.0}, "dropout is 1.0: expected 0 or more, and below 1"),
         ({"dropout": -0.1}, "dropout is -0.1: expected"),
         ({"dropout": math.nan}, "dropout is nan: expected"),
