@@ -79,6 +79,32 @@ def test_seed_out_of_range(seed):
         device.seed_everything(seed)
 
 
+@pytest.mark.parametrize("amx", [False, True])
+def test_a_cpu_has_its_products_in_bfloat16_where_that_is_faster(amx, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    a = torch.full((4, 4), 1.001)
+    with device.autocast(torch.device("cpu")):
+        inside = a @ a
+    assert inside.dtype == (torch.bfloat16 if amx else torch.float32)
+    assert (a @ a).dtype == torch.float32
+
+
+@pytest.mark.parametrize(("kind", "modern", "expected"), [("cuda", True, True), ("cuda", False, False),
+                                                          ("mps", True, False)])  # fmt: skip
+def test_a_gpu_has_its_products_in_bfloat16_where_it_can(kind, modern, expected, monkeypatch):
+    """Emulated on a card before Ampere, it would be slower."""
+
+    def supported(including_emulation=True):
+        return modern or including_emulation
+
+    asked = []
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
+    monkeypatch.setattr(torch, "autocast", lambda *args, enabled: asked.append((*args, enabled)))
+    device.autocast(torch.device(kind))
+    assert asked == [(kind, torch.bfloat16, expected)]
+
+
 def test_describe_is_one_line_about_this_machine():
     line = device.describe()
     assert "\n" not in line
