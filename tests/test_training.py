@@ -185,6 +185,63 @@ def test_only_updates_count_as_time(tmp_path, monkeypatch):
     assert history.evaluated("seconds") == history.evaluated("step") == [0, 2, 4, 6, 8, 10]
 
 
+@pytest.fixture
+def bars(monkeypatch):
+    """Stand-ins for the progress bars, as (settings, counts)."""
+    made = []
+
+    class Bar:
+        def __init__(self, **settings):
+            self.counts = []
+            made.append((settings, self.counts))
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            pass
+
+        def update(self, n):
+            self.counts.append(n)
+
+        def set_postfix(self, values):
+            pass
+
+    monkeypatch.setattr(loop, "tqdm", Bar)
+    return made
+
+
+@pytest.mark.parametrize(("unit", "per_step"), [(("tokens", 96), 96), (None, 1)])
+def test_progress_is_counted_in_the_unit_asked_for(unit, per_step, bars, tmp_path):
+    """All of it, after a resume as well."""
+    settings = {"label": "a model"} | ({} if unit is None else {"unit": unit})
+    with pytest.raises(IndexError):
+        train(Walk([1] * 4), 7, checkpoint=tmp_path / "c.pt", checkpoint_every=3, **settings)
+    train(Walk([1] * 4), 7, checkpoint=tmp_path / "c.pt", **settings)
+    for (given, counts), begin, end in zip(bars, (0, 3), (3, 7), strict=True):
+        assert (given["total"], given["initial"]) == (7 * per_step, begin * per_step)
+        assert (given["desc"], given["unit"].strip()) == ("a model", "steps" if unit is None else "tokens")
+        assert sum(counts) == (end - begin) * per_step
+
+
+def test_the_history_is_shown_after_each_evaluation():
+    """With all that was known by then; without evaluations there is nothing to show."""
+    shown = []
+
+    def watch(history):
+        shown.append((history.evaluated("step"), len(history.values.get("loss", ()))))
+
+    stop = EarlyStop("m", 2)
+    train(Walk(), 7, evaluate=lambda: {"m": 1.0}, evaluate_every=3, watch=watch)
+    assert shown == [([0], 0), ([0, 3], 3), ([0, 3, 6], 6), ([0, 3, 6, 7], 7)]
+    shown.clear()
+    train(Walk(), 7, evaluate=lambda: {"m": 1.0}, evaluate_every=1, early_stop=stop, watch=watch)
+    assert [steps[-1] for steps, _ in shown] == [0, 1, 2]  # the one that ends the run is shown, too
+    shown.clear()
+    train(Walk(), 7, watch=watch)
+    assert shown == []
+
+
 @pytest.mark.parametrize("width", [1, 2, 5, 100])
 def test_smoothing_is_a_mean_of_the_last_steps(width):
     values = np.random.default_rng(0).normal(size=30).tolist()
