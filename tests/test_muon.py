@@ -179,6 +179,43 @@ def test_it_is_pytorchs_muon_but_for_half_precision(where):
         assert (p - q).norm() < 0.05 * q.norm()
 
 
+@pytest.mark.parametrize("where", DEVICES)
+def test_weights_shrink_before_each_step(where):
+    """By lr · weight_decay of themselves, each matrix the same; as in PyTorch's Muon, but for half precision."""
+    shapes, lr, decay = [(8, 8), (4, 12), (12, 4), (8, 8)], 0.1, 0.5
+    start = [torch.randn(shape, generator=torch.Generator().manual_seed(i)) for i, shape in enumerate(shapes)]
+
+    def walk(make, n_steps):
+        parameters = [nn.Parameter(matrix.to(where, copy=True)) for matrix in start]
+        optimizer, generator = make(parameters), torch.Generator().manual_seed(7)
+        for _ in range(n_steps):
+            for p in parameters:
+                p.grad = torch.randn(p.shape, generator=generator).to(where)
+            optimizer.step()
+        return [p.detach().cpu() for p in parameters]
+
+    plain, shrunk = (walk(lambda p, wd=wd: Muon(p, lr, weight_decay=wd), 1) for wd in (0.0, decay))
+    for p, q, matrix in zip(plain, shrunk, start, strict=True):
+        torch.testing.assert_close(q, p - lr * decay * matrix, atol=1e-5, rtol=0)
+    own = walk(lambda p: Muon(p, lr, weight_decay=decay), 5)
+    for p, q in zip(own, walk(lambda p: torch.optim.Muon(p, lr=lr, weight_decay=decay), 5), strict=True):
+        assert (p - q).norm() < 0.05 * q.norm()
+
+
+def test_weight_decay_is_of_the_matrices_inside_alone():
+    """Where nothing pulls, they shrink by lr · weight_decay a step; the rest stays."""
+    model = build("normalised")
+    optimizer = MuonAdamW(model, model.output, lr=0.2, adamw_lr=0.1, weight_decay=0.5)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    for p in model.parameters():
+        p.grad = torch.zeros_like(p)
+    for _ in range(2):
+        optimizer.step()
+    for name, p in model.named_parameters():
+        share = 0.9**2 if name in MODELS["normalised"][1] else 1
+        torch.testing.assert_close(p.detach(), before[name] * share)
+
+
 def test_what_is_no_matrix_is_named():
     for shape in [(3,), (2, 3, 4), ()]:
         with pytest.raises(ValueError) as error:
@@ -344,8 +381,9 @@ def test_settings_tell_one_run_from_another():
         model = build("mlp")
         return GradientStep(model, MuonAdamW(model, model.output, **asked), lambda: None).settings
 
-    assert len({settings(), settings(lr=0.1), settings(adamw_lr=0.1), settings(momentum=0.5)}) == 4
-    assert settings() == settings(lr=0.02, adamw_lr=0.003, momentum=0.95)
+    others = [{"lr": 0.1}, {"adamw_lr": 0.1}, {"momentum": 0.5}, {"weight_decay": 0.1}]
+    assert len({settings(), *(settings(**other) for other in others)}) == 5
+    assert settings() == settings(lr=0.02, adamw_lr=0.003, momentum=0.95, weight_decay=0.0)
 
 
 def test_it_learns():
