@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from course_lib.lm import CODE_POINTS, Evaluation, evaluate, generate, next_token_probabilities
+from course_lib.neural import LSTM, RecurrentLanguageModel
 from course_lib.ngram import NGram, count_ngrams
+from course_lib.transformer import Architecture, TransformerLM
 from course_lib.vocab import Characters, Vocabulary, Words
 
 P = torch.tensor([0.5, 0.2, 0.15, 0.1, 0.05], dtype=torch.float64)
@@ -226,6 +228,32 @@ def test_generation_reads_no_more_than_it_needs_and_leaves_the_model_alone():
     (text,) = generate(model, vocab, "", 8)  # <s> is read, then seven of the eight drawn
     assert len(text) == 8  # neither <unk> nor <s> was drawn
     assert torch.equal(model.log_p, before)
+
+
+class TokenByToken:
+    """A model without its `read`."""
+
+    def __init__(self, model):
+        self.start, self.step = model.start, model.step
+
+
+@pytest.mark.parametrize("temperature", [0, 1.0])
+@pytest.mark.parametrize("prompt", ["a", "cabbage", "abcdefgabcdefgabcdefg"])
+@pytest.mark.parametrize("make", [
+    lambda: RecurrentLanguageModel(7, LSTM(3, 8)),
+    lambda: TransformerLM(7, Architecture.textbook(d_model=8, n_heads=2, n_layers=1, max_length=6)),
+], ids=["LSTM", "Transformer"])  # fmt: skip
+def test_a_prompt_read_at_once_is_one_read_token_by_token(make, prompt, temperature, monkeypatch):
+    torch.manual_seed(0)
+    vocab, model = Characters("abcdefg"), make()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter)
+    settings = {"n_tokens": 12, "temperature": temperature, "batch_size": 3, "seed": 2}
+    expected = generate(TokenByToken(model), vocab, prompt, **settings)
+    read, widths = model.read, []
+    monkeypatch.setattr(model, "read", lambda state, ids: widths.append(tuple(ids.shape)) or read(state, ids))
+    assert generate(model, vocab, prompt, **settings) == expected
+    assert widths[0] == (3, len(prompt)) and set(widths[1:]) <= {(3, 1)}
 
 
 def test_unknown_is_never_generated():
