@@ -26,6 +26,15 @@ def test_blocks_are_pieces_of_the_text_and_targets_what_follows(n, length, batch
         assert following[:-1] == block[1:]
 
 
+@pytest.mark.parametrize("kind", ["uint8", "int16", "uint16", "int32"])
+def test_short_integers_are_ids(kind):
+    """Text files of ids are often stored so."""
+    blocks = Blocks(np.arange(200).astype(kind), 5, 50)
+    ids, targets = blocks()
+    assert ids.dtype == targets.dtype == torch.int64
+    assert torch.equal(targets, ids + 1) and ids.max() < 199
+
+
 @pytest.mark.parametrize(("n", "length"), [(12, 1), (12, 4), (12, 10), (12, 11)])
 def test_every_start_is_equally_likely(n, length):
     """Pearson's chi-squared over 40,000 draws: its mean is the degrees of freedom, its variance twice that."""
