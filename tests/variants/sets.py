@@ -2,5 +2,6 @@
 
 from ps1_variants import PS1
 from ps2_variants import PS2
+from ps3_variants import PS3
 
-SETS = [PS1, PS2]
+SETS = [PS1, PS2, PS3]
