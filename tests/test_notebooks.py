@@ -1,4 +1,5 @@
-"""Every lesson in notebooks/: how it is written, what it stores, and that it runs and gives the right numbers."""
+"""Every lesson in notebooks/, and every run notebook: how it is written, what it stores, and that it runs and gives the
+right numbers."""
 
 import ast
 import json
@@ -16,19 +17,23 @@ import yaml
 from bands import BANDS, faults, outside
 from nbval.plugin import get_sanitize_patterns
 
-from course_lib.batch.parameters import Parameters
+from course_lib.batch.parameters import Parameters, read_profile
 from course_lib.batch.plan import plan
 from course_lib.batch.run import new_folder, run
-from course_lib.paths import ROOT, lessons
+from course_lib.paths import NOTEBOOKS, ROOT, RUNS, lessons
 from course_lib.results import MIME, decode, read
 
 LESSONS = lessons()
+RUN_NOTEBOOKS = sorted((NOTEBOOKS / RUNS).glob("*.ipynb"))
+PROFILES = sorted((NOTEBOOKS / "profiles").glob("*/*.y*ml"))
 SANITIZE = Path(__file__).with_name("nbval_sanitize.cfg")
 
 # As `make outputs` sets them: the stored outputs are from two threads and no GPU.
 FIXED = {"OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2", "CUDA_VISIBLE_DEVICES": ""}
 
 every_lesson = pytest.mark.parametrize("lesson", LESSONS, ids=lambda path: path.stem)
+every_run_notebook = pytest.mark.parametrize("lesson", RUN_NOTEBOOKS, ids=lambda path: path.stem)
+every_notebook = pytest.mark.parametrize("lesson", LESSONS + RUN_NOTEBOOKS, ids=lambda path: path.stem)
 
 
 def test_the_lessons_are_there():
@@ -48,9 +53,13 @@ def test_a_result_outside_missing_or_without_a_band_is_a_fault():
     assert outside({"loss": 1.5}, bands) == []
 
 
-def test_bands_name_lessons_that_exist():
-    named = {lesson for bands in BANDS.values() for lesson in bands}
-    assert named == {path.stem for path in LESSONS}
+def test_bands_name_each_lesson_and_the_run_notebooks_at_smoke():
+    stems, runs = {path.stem for path in LESSONS}, {path.stem for path in RUN_NOTEBOOKS}
+    assert {part: set(bands) for part, bands in BANDS.items()} == {
+        "cpu": stems,
+        "smoke": stems | runs,
+        "wrecked": stems,
+    }
 
 
 # How a lesson is written and stored
@@ -75,7 +84,7 @@ def texts(output):
     return kinds | ({output.name: output.text} if output.output_type == "stream" else {})
 
 
-@every_lesson
+@every_notebook
 def test_parameters_are_typed_explained_and_checked_at_once(lesson, notebook):
     tagged = [i for i, cell in enumerate(notebook.cells) if "parameters" in cell.metadata.get("tags", ())]
     assert len(tagged) == 1
@@ -107,7 +116,60 @@ def test_stored_outputs_are_of_one_run_from_top_to_bottom(lesson, notebook):
     assert counts == list(range(1, len(counts) + 1)), "run `make outputs`"
 
 
-@every_lesson
+@every_run_notebook
+def test_a_run_notebook_records_last_and_stores_no_outputs(lesson, notebook):
+    last = ast.parse(code_cells(notebook)[-1].source).body[-1]
+    assert ast.unparse(last).startswith(f"record('{lesson.stem}', ")
+    assert outputs(notebook) == []
+    assert {cell.execution_count for cell in code_cells(notebook)} == {None}
+
+
+@pytest.mark.parametrize("profile", PROFILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_a_profile_holds_parameters_of_its_notebook(profile):
+    """Each known, of its type; and the notebook's own check takes them, with the defaults of the others."""
+    found = [path for path in LESSONS + RUN_NOTEBOOKS if path.stem == profile.stem]
+    assert len(found) == 1, f"no notebook is named {profile.stem}"
+    (lesson,) = found
+    assert profile.suffix == ".yaml"
+    values = Parameters(lesson).check(read_profile(profile), str(profile))
+    assert values, "a profile that changes nothing"
+    checked_by(lesson, values)
+
+
+def checked_by(lesson, values):
+    """Run a notebook's parameters and the check that follows, with these values injected."""
+    cells = nbformat.read(lesson, as_version=4).cells
+    (at,) = [i for i, cell in enumerate(cells) if "parameters" in cell.metadata.get("tags", ())]
+    names = {}
+    exec(cells[at].source, names)
+    names |= values
+    exec(cells[at + 1].source, names)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("tokens", "words"),
+        ("optimizer", "sgd"),
+        ("learning_rate", 1.5),
+        ("learning_rate", float("nan")),
+        ("adamw_learning_rate", -0.1),
+        ("momentum", 1.0),
+        ("weight_decay", -0.1),
+        ("n_steps", 0),
+        ("batch_size", 0),
+        ("evaluate_every", -1),
+        ("seed", -1),
+        ("seed", 2**32),
+    ],
+)
+def test_a_language_model_is_not_trained_with_values_that_make_no_sense(name, value):
+    with pytest.raises(ValueError, match=name) as error:
+        checked_by(NOTEBOOKS / RUNS / "train_lm.ipynb", {name: value})
+    assert str(value) in str(error.value) and "expected" in str(error.value)
+
+
+@every_notebook
 def test_nothing_is_stored_that_is_large_or_of_one_machine_only(lesson, notebook):
     assert lesson.stat().st_size < 1_000_000
     assert "widgets" not in notebook.metadata and "papermill" not in notebook.metadata
@@ -174,7 +236,7 @@ def run_lesson(lesson, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@every_lesson
+@every_notebook
 def test_smoke_profile(lesson, run_lesson):
     assert not faults(run_lesson("smoke"), BANDS["smoke"][lesson.stem])
 

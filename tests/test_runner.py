@@ -115,6 +115,27 @@ def test_lessons_by_number_name_and_path(good, make_notebook, tmp_path):
         names(str(tmp_path / "01_god.ipynb"))
 
 
+def test_run_notebooks_go_by_name_and_only_when_named(good, make_notebook, tmp_path):
+    """With their profiles beside those of lessons."""
+    (tmp_path / "runs").mkdir()
+    sweep = make_notebook(tmp_path / "runs", "sweep_rates", PARAMETERS)
+    profile = tmp_path / "profiles" / "smoke"
+    profile.mkdir(parents=True)
+    (profile / "sweep_rates.yaml").write_text("steps: 1\n")
+
+    def jobs(*given, profile="cpu"):
+        return [(job.notebook, job.parameters["steps"]) for job in planning.plan(given, profile, notebooks=tmp_path)]
+
+    assert jobs() == [(good, 3)]
+    assert jobs(profile="smoke") == [(good, 3)]  # a profile may hold more than is run
+    assert jobs("sweep_rates", "01", profile="smoke") == [(sweep, 1), (good, 3)]
+    with pytest.raises(RunError, match="no lesson 'swep_rates'; did you mean sweep_rates"):
+        jobs("swep_rates")
+    (profile / "sweep_rate.yaml").write_text("steps: 1\n")
+    with pytest.raises(RunError, match="there is no lesson 'sweep_rate'; did you mean sweep_rates"):
+        jobs("01", profile="smoke")
+
+
 def test_two_notebooks_of_one_name_would_overwrite_each_other(good, make_notebook, tmp_path):
     (tmp_path / "other").mkdir()
     other = make_notebook(tmp_path / "other", "01_good", PARAMETERS)
