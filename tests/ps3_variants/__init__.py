@@ -5,15 +5,15 @@ from variants import ProblemSet
 from ps3_variants import (
     accumulation,
     causal_loss,
-    min_p,
     next_token,
     rolling_cache,
     schedule,
     submissions,
     training_step,
+    typical,
 )
 
-MODULES = (causal_loss, next_token, training_step, min_p, accumulation, schedule, rolling_cache)
+MODULES = (causal_loss, next_token, training_step, typical, accumulation, schedule, rolling_cache)
 PS3 = ProblemSet(
     "ps3_language_model",
     [each.exercise for each in MODULES],

@@ -3,15 +3,19 @@
 CHECKS = "from course_lib.checks.ps3_language_model import"
 
 NOISY = {
-    "min_p_probabilities": """
-def min_p_probabilities(logits, temperature, min_p):
+    "typical_probabilities": """
+def typical_probabilities(logits, temperature, mass):
     import sys, warnings
 
     warnings.warn("sampling")
     print("sampling", file=sys.stderr)
-    p = (logits / temperature).softmax(-1)
-    p = torch.where(p >= min_p * p.max(-1, keepdim=True).values, p, 0)
-    return p / p.sum(-1, keepdim=True)
+    rows = []
+    for row in (logits.double() / temperature).softmax(-1).numpy():
+        surprisal = -np.log(np.where(row > 0, row, 1e-300))
+        order = np.argsort(abs(surprisal - row @ surprisal).round(9), kind="stable")
+        kept = order[: 1 + int((row[order].cumsum() < mass).sum())]
+        rows.append([row[i] / row[kept].sum() if i in kept else 0 for i in range(len(row))])
+    return rows
 """
 }
 WRONG = {
@@ -34,7 +38,7 @@ def rolling_attention(query, key, value, slope, cache):  # all tokens, as if the
 }
 CHEATS = {
     "cheater": {
-        "min_p_probabilities": "from course_lib.lm import next_token_probabilities as min_p_probabilities",
+        "typical_probabilities": "from course_lib.lm import next_token_probabilities as typical_probabilities",
         "accumulated_gradient": f"{CHECKS} accumulated_gradient",
         "rolling_attention": f"{CHECKS} *\n{CHECKS} check_rolling_attention as rolling_attention",
         # Right for the lengths of run that occur in the visible check, and for no others.
