@@ -153,6 +153,31 @@ def _(model, micro_batches):
     return accumulate(model, micro_batches, lambda labels: len(labels) / texts, "mean")
 
 
+@bug("divided by the labels counted so far", "those read so far")
+def _(model, micro_batches):
+    model.zero_grad()
+    loss, n = 0.0, 0
+    for inputs, labels in micro_batches:
+        n += (labels != -100).sum()
+        part = F.cross_entropy(model(inputs).flatten(0, 1), labels.flatten(), reduction="sum") / n
+        part.backward()
+        loss += part.item()
+    return loss, [parameter.grad for parameter in model.parameters()]
+
+
+@bug("the right loss, the gradient divided by the labels counted so far", "those read so far")
+def _(model, micro_batches):
+    n_all = sum((labels != -100).sum() for _, labels in micro_batches)
+    model.zero_grad()
+    loss, n = 0.0, 0
+    for inputs, labels in micro_batches:
+        n += (labels != -100).sum()
+        part = F.cross_entropy(model(inputs).flatten(0, 1), labels.flatten(), reduction="sum")
+        (part / n).backward()
+        loss += part.item() / n_all
+    return loss, [parameter.grad for parameter in model.parameters()]
+
+
 @bug("−100 taken for token 0", "you take it for token 0")
 def _(model, micro_batches):
     for _, labels in micro_batches:

@@ -199,6 +199,11 @@ def _(model, ids, labels):
     return entropy(model(ids[:1, :-1]), labels[:1, 1:])
 
 
+@bug("flattened, then shifted", "shift, then flatten")
+def _(model, ids, labels):
+    return F.cross_entropy(model(ids).flatten(0, 1)[:-1], labels.flatten()[1:])
+
+
 @bug("the model reads labels", "The model is given labels")
 def _(model, ids, labels):
     return entropy(model(labels[:, :-1]), labels[:, 1:])

@@ -149,6 +149,12 @@ def _(*inputs):
     return draw(*inputs, pick=lambda p, u: max(inverse(p, u) - 1, 0))
 
 
+@bug("another random number than u", "do not draw another one")
+def _(logits, temperature, top_k, u):
+    random = torch.Generator().manual_seed(int(1e6 * u))
+    return int(torch.multinomial((logits / temperature).softmax(0), 1, generator=random))
+
+
 @bug("temperature forgotten", "The temperature is not used")
 def _(*inputs):
     return draw(*inputs, scale=lambda logits, t: logits)

@@ -300,6 +300,41 @@ def _(*inputs):
     return roll(*inputs, held=lambda n, w: (n - torch.arange(w)) % w <= min(n, w - 2 if w > 1 else 0))
 
 
+def attended(query, key, value, slope, cache, first, ahead=0):
+    """Token by token, over the numbers from first(n, w) to n; `ahead` is added to n before it attends."""
+    (keys, values, n), output = cache, []
+    for q, k, v in zip(query, key, value, strict=True):
+        keys[n % len(keys)], values[n % len(keys)] = k, v
+        seen = range(first(n + ahead, len(keys)), n + ahead + 1)
+        scores = [keys[j % len(keys)] @ q / math.sqrt(len(q)) - slope * (n - j) for j in seen]
+        weights = torch.stack(scores).softmax(0)
+        output.append(sum(a * values[j % len(keys)] for a, j in zip(weights, seen, strict=True)))
+        n += 1
+    return torch.stack(output), (keys, values, n)
+
+
+@bug("the window one too long", "one too long")
+def _(query, key, value, slope, cache):
+    return attended(query, key, value, slope, cache, lambda n, w: max(0, n - w))
+
+
+@bug("n counted up before the token attends", "Places that hold no token yet")
+def _(query, key, value, slope, cache):
+    return attended(query, key, value, slope, cache, lambda n, w: max(0, n - w + 1), ahead=1)
+
+
+@bug("(r − n) mod w in place of (n − r) mod w", "Query 1 does not see token 0")
+def _(query, key, value, slope, cache):
+    (keys, values, n), output = cache, []
+    for q, k, v in zip(query, key, value, strict=True):
+        keys[n % len(keys)], values[n % len(keys)] = k, v
+        back = (torch.arange(len(keys)) - n) % len(keys)
+        scores = keys @ q / math.sqrt(len(q)) - slope * back
+        output.append(scores.masked_fill(back > n, -math.inf).softmax(0) @ values)
+        n += 1
+    return torch.stack(output), (keys, values, n)
+
+
 @bug("the given cache not used", "The given cache is not used")
 def _(query, key, value, slope, cache):
     return roll(query, key, value, slope, (*cache[:2], 0))
@@ -319,17 +354,17 @@ def _(*inputs):
     return roll(*inputs, place=lambda n, w: n % w if n < 5 else (n + 1) % w)
 
 
-@bug("the place taken for the token's number", "Place s does not hold token s")
+@bug("the place taken for the token's number", "Place r does not hold token r")
 def _(*inputs):
     return roll(*inputs, back=lambda n, w: n - torch.arange(w))
 
 
-@bug("the oldest token taken to be first", "Place s does not hold token s")
+@bug("the oldest token taken to be first", "Place r does not hold token r")
 def _(*inputs):
     return roll(*inputs, back=lambda n, w: min(n + 1, w) - 1 - torch.arange(w))
 
 
-@bug("the newest token taken to be first", "Place s does not hold token s")
+@bug("the newest token taken to be first", "Place r does not hold token r")
 def _(*inputs):
     return roll(*inputs, back=lambda n, w: torch.arange(w) if n >= w else n - torch.arange(w))
 

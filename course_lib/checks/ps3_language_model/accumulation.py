@@ -130,6 +130,7 @@ def uneven(answer: Callable) -> None:
     texts = "Divide by the number of counted labels, here 4, not by that of texts (rows)."
     last = "Only the last micro-batch is left: gradients are set to zero once, before the first one."
     shares = "A micro-batch weighs as much as it has counted labels, 1/4 and 3/4 here, not as it has places or rows."
+    sofar = "Count the labels of all micro-batches before the first backward; you divide by those read so far."
     suspects: list[Suspect] = [
         (1.5 * LN2, means),
         (3 * LN2, summed),
@@ -138,6 +139,7 @@ def uneven(answer: Callable) -> None:
         (3 / 4 * LN2, "The first micro-batch is not counted in the loss."),
         (LN2, "This is the loss of the last micro-batch alone, or divided by all 5 places; 4 labels are counted."),
         (5 / 3 * LN2, texts),
+        ((2 + 3 / 4) * LN2, sofar),
         ((2 + 4) / 5 * LN2, shares),
         ((2 + 2) / 3 * LN2, shares),
     ]
@@ -155,6 +157,7 @@ def uneven(answer: Callable) -> None:
         (grown(1 / 2, 1 / 2), "Divide by the number of counted labels, here 4, not by the number of micro-batches."),
         (grown(1 / 5, 1 / 5), padded),
         (grown(1 / 3, 1 / 3), texts),
+        (grown(1, 1 / 4), sofar),
         (lambda got: not got[0].any(), last),
         (lambda got: not got[1].any(), "Only the first micro-batch is left: gradients of all of them add up."),
         (grown(1 / 5, 4 / 15), shares),

@@ -141,6 +141,7 @@ def batch(answer: Callable) -> None:
         (6 * ln, "This is a mean over texts of sums: divide by all labels that count, 4."),
         (12 * ln, "This is the sum: divide by all labels that count, 4."),
         (2 * ln, "Only the first text counts: take the mean over all texts of the batch."),
+        ((12 * ln - math.log(47 / 64)) / 5, "The first token of text 1 is predicted from text 0: shift, then flatten."),
     ]
     case.compare(got, 3 * ln, "Four labels count in all: (3 · 2 ln 2 + 6 ln 2) / 4.", suspects)
 

@@ -65,7 +65,8 @@ def judge(case: Case, shares: np.ndarray, p: list[float], otherwise: str, suspec
 
 def plain(answer: Callable) -> None:
     case, shares, ids = drawn(answer, [2.0, 5.0, 3.0], 1.0, None)
-    log_p, e = np.log([0.2, 0.5, 0.3]), np.exp([0.2, 0.5, 0.3])
+    p = np.array([0.2, 0.5, 0.3])
+    log_p, e = np.log(p), np.exp(p)
     suspects = [
         ([0, 1, 0], "The most probable token is taken, whatever u is: only temperature 0 is greedy."),
         ([0, 0, 1], "One token is drawn, whatever u is."),
@@ -78,7 +79,9 @@ def plain(answer: Callable) -> None:
         ([0, 0.2, 0.8], "Too far by one: p_0 + … + p_i is the sum up to and including i."),
         ([0.7, 0.3, 0], "One too early: the sum p_0 + … + p_i must be above u."),
     ]
-    judge(case, shares, [0.2, 0.5, 0.3], "Ids 0, 1 and 2 have the shares 0.2, 0.5 and 0.3.", suspects)
+    if np.count_nonzero(np.diff(ids)) > 20:
+        case.fail("The id jumps to and fro as u grows: u is the random number, do not draw another one.", shares, p)
+    judge(case, shares, p, "Ids 0, 1 and 2 have the shares 0.2, 0.5 and 0.3.", suspects)
     if ids != sorted(ids):
         mistake = "The order is another one: small u give id 0, then come 1, 2, … , not the most probable first."
         case.fail(mistake, f"{ids[0]:g} for u = {GRID[0]}, {ids[-1]:g} for u = {GRID[-1]}", "0 and 2")

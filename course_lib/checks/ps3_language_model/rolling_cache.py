@@ -41,7 +41,8 @@ def one_token(answer: Callable) -> None:
     itself = "The token must see itself: write its key and value first, then attend."
     suspects: list[Suspect] = [
         (lambda got: np.isnan(got).any() or not got.any(), itself),
-        (weight * value, "Places that hold no token yet take a share of the weight: their score is −∞."),
+        (lambda got: (got[0] / value[0] > weight - 1e-3).all() and (got[0] / value[0] < 1).all(),
+         "Places that hold no token yet take a share of the weight: their score is −∞."),
         (5 / math.sqrt(2) * value, "The softmax is missing: the weights of a query add up to 1."),
     ]  # fmt: skip
     call.case.compare(call.output, value, "With one token the output is its value.", suspects)
@@ -99,6 +100,10 @@ def equal_weights(answer: Callable) -> None:
          "A full buffer goes on: a new token takes the place of the oldest."),
         (evenly("10000", "11000", "01100", "00110", "00011"), "The window is one too short: w tokens are seen, the "
          "token itself among them."),
+        ([*evenly("10000", "11000", "11100"), [0, 1 / 4, 1 / 4, 1 / 2, 0], [0, 0, 1 / 4, 1 / 4, 1 / 2]],
+         "The window is one too long: token n − w has left it, and its place holds token n already."),
+        (lambda got: got[1, 0] < 1e-6,
+         "Query 1 does not see token 0: the token at place r lies (n − r) mod w back, and 1 token back is token 0."),
         (evenly("10000", "11000", "11100", "11010", "11001"), "A new token takes the place of the oldest, n mod w; "
          "yours takes the place of the newest."),
     ]  # fmt: skip
@@ -155,7 +160,7 @@ def given_cache(answer: Callable) -> None:
 def distances(answer: Callable) -> None:
     """Slope ln 2: each token further back has half the weight. The buffer's order is not that of the text."""
     call = one_more(answer, LN2)
-    place = "Place s does not hold token s: token j stands at place j mod w. Places 0, 1, 2 hold tokens 6, 7, 5."
+    place = "Place r does not hold token r: token j stands at place j mod w. Places 0, 1, 2 hold tokens 6, 7, 5."
     root = 2 ** (-1 / math.sqrt(2))
     suspects: list[Suspect] = [
         ([[1 / 3, 0, 1 / 3, 1 / 3]], "The slope has no effect: subtract slope · (n − j) from the score of token j."),

@@ -31,7 +31,7 @@ def probabilities(answer: Callable, counts: list, temperature: float, mass: floa
     """Rows of p for logits ln counts."""
     counts = np.array(counts, float)
     text = "; ".join(", ".join(f"{count:g}" for count in row) for row in counts)
-    shown = f"{NAME}(logits, temperature={temperature}, mass={mass}), logits = ln of ({text})"
+    shown = f"{NAME}(logits {counts.shape}, temperature={temperature}, mass={mass}), logits = ln of ({text})"
     case = Case(answer, NAME, torch.tensor(counts, dtype=torch.float32).log(), temperature, mass, shown=shown)
     return case, case.numbers(*counts.shape, hint="A probability for each token in each row: (B, V).")
 
