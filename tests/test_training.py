@@ -224,8 +224,8 @@ def test_progress_is_counted_in_the_unit_asked_for(unit, per_step, bars, tmp_pat
         assert sum(counts) == (end - begin) * per_step
 
 
-def test_the_history_is_shown_after_each_evaluation():
-    """With all that was known by then; without evaluations there is nothing to show."""
+def test_the_history_is_shown_after_each_evaluation(tmp_path):
+    """With all that was known by then; without evaluations there is nothing to show. A finished run shows its last."""
     shown = []
 
     def watch(history):
@@ -240,6 +240,10 @@ def test_the_history_is_shown_after_each_evaluation():
     shown.clear()
     train(Walk(), 7, watch=watch)
     assert shown == []
+    options = {"evaluate": lambda: {"m": 1.0}, "checkpoint": tmp_path / "run.pt"}
+    train(Walk(), 7, **options)
+    train(Walk(), 7, **options, watch=watch)
+    assert shown == [([0, 7], 7)]
 
 
 @pytest.mark.parametrize("width", [1, 2, 5, 100])

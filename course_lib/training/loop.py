@@ -77,6 +77,8 @@ def train(
 
     run = _Run(update, n_steps, seed, early_stop, checkpoint, unit[1])
     finished = run.resume()
+    if finished and watch is not None and run.history.evaluations:
+        watch(run.history)
     name, n = unit
     with tqdm(
         total=n_steps * n, initial=run.step * n, desc=label, unit=f" {name}", unit_scale=True, leave=False
