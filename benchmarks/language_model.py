@@ -44,7 +44,7 @@ def one_run(recipe: str, text: str, seed: int) -> dict[str, float]:
         optimizer = adamw(model, lr=1e-3)
         schedule = warm_up_then_decay(optimizer, n_steps, warm_up=0.05, decay="cosine", final=0.1)
     else:
-        n_steps = 250
+        n_steps = 215
         model = TransformerLM(len(vocab), Architecture.modern(d_model=128, n_heads=4, n_layers=2, max_length=WINDOW))
         optimizer = MuonAdamW(model, model.output, lr=0.05, adamw_lr=0.02, momentum=0.9)
         schedule = warm_up_then_decay(optimizer, n_steps, warm_up=0.02)
