@@ -14,10 +14,8 @@ LN2, LN3 = math.log(2), math.log(3)
 
 
 def check_rolling_attention(answer: Callable) -> None:
-    """The answer: query, key (T, d_k), value (T, d_v), slope, cache → output (T, d_v), cache.
-
-    A cache is (keys (w, d_k), values (w, d_v), n). The rolling buffer: Jiang et al. 2023, section 2; the slope: Press
-    et al. 2022, section 3.
+    """The answer: query, key (T, d_k), value (T, d_v), slope, cache → output (T, d_v), cache, which is (keys (w, d_k),
+    values (w, d_v), n). The rolling buffer: Jiang et al. 2023, section 2; the slope: Press et al. 2022, section 3.
     """
     one_token(answer)
     cache_of_one_token(answer)
