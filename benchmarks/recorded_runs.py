@@ -2,8 +2,8 @@
 
     python benchmarks/recorded_runs.py [beginning of a name]
 
-Delete a file there to have it made again. `ten_minutes…` and `choice…` want a machine with nothing else to do: their
-times are shown. `gpu…` wants a GPU.
+Delete a file there to have it made again. `ten_minutes…` wants a machine with nothing else to do: its times are shown.
+`gpu…` wants a GPU. All want a clean working tree, so that the commit they are kept with is the code that ran.
 """
 
 import sys
@@ -12,12 +12,16 @@ from tempfile import TemporaryDirectory
 
 from course_lib.batch.plan import plan
 from course_lib.batch.run import new_folder, run
-from course_lib.recorded import FOLDER
+from course_lib.recorded import FOLDER, commit
 
 LESSON = "05_transformer_lm"
 SEEDS = range(3)
-# What each modern choice buys: the same small run with one of them taken back at a time, and with all of them.
+# What each modern choice buys: the same small run with one of them taken back at a time, and with all of them; then
+# again at four times the length with those that mattered.
 SMALL = {"n_layers": 2, "n_steps": 400, "evaluate_every": 400}
+LONG = {"n_steps": 1600, "evaluate_every": 1600}
+ADAMW = {"optimizer": "adamw", "learning_rate": 0.015, "weight_decay": 0.1}  # the best of 5 rates
+TEXTBOOK = {"learning_rate": 0.004}  # the best of 4
 CHOICES = {
     "modern": {},
     "learned_positions": {"positions": "learned"},
@@ -28,8 +32,11 @@ CHOICES = {
     "no_token_shift": {"token_shift": False},
     "biases": {"bias": True},
     "tied": {"tied": True},
-    "adamw": {"optimizer": "adamw", "learning_rate": 0.015, "weight_decay": 0.1},  # the best of 5 rates
+    "adamw": ADAMW,
+    "adamw_cosine": ADAMW | {"decay": "cosine", "final": 0.1, "warm_up": 0.05},
 }
+# GPT-2's architecture, with the modern way of training.
+TEXTBOOK_MUON = {"optimizer": "muon", "learning_rate": 0.05, "weight_decay": 0.0, "decay": "linear", "final": 0.0}
 
 
 def wanted() -> dict[str, tuple[str, dict]]:
@@ -40,13 +47,19 @@ def wanted() -> dict[str, tuple[str, dict]]:
             runs[f"ten_minutes-{text}-{seed}"] = ("ten_minutes", {"text": text, "seed": seed})
         for name, taken_back in CHOICES.items():
             runs[f"choice-{name}-{seed}"] = ("cpu", SMALL | taken_back | {"seed": seed})
-        runs[f"choice-textbook-{seed}"] = ("textbook", SMALL | {"learning_rate": 0.004, "seed": seed})  # the best of 4
-    for tokens in ("characters", "bpe"):
-        runs[f"tokens-{tokens}"] = ("cpu", {"tokens": tokens})
+        runs[f"choice-textbook-{seed}"] = ("textbook", SMALL | TEXTBOOK | {"seed": seed})
+        runs[f"choice-textbook_muon-{seed}"] = ("textbook", SMALL | TEXTBOOK_MUON | {"warm_up": 0.02, "seed": seed})
+        for name in ("modern", "adamw", "learned_positions"):
+            runs[f"long-{name}-{seed}"] = ("cpu", SMALL | LONG | CHOICES[name] | {"seed": seed})
+        runs[f"long-textbook-{seed}"] = ("textbook", SMALL | LONG | TEXTBOOK | {"seed": seed})
+        for tokens in ("characters", "bpe"):
+            runs[f"tokens-{tokens}-{seed}"] = ("cpu", {"tokens": tokens, "seed": seed})
     return runs | {"gpu-shakespeare-0": ("gpu", {}), "gpu-tiny_shakespeare-0": ("gpu", {"text": "tiny_shakespeare"})}
 
 
 def main(beginning: str) -> None:
+    if commit().endswith("+"):
+        sys.exit("files differ from the last commit: commit them first, so that the runs are kept with their code")
     for name, (profile, given) in wanted().items():
         if name.startswith(beginning) and not (FOLDER / LESSON / f"{name}.json").exists():
             texts = {key: str(value) for key, value in (given | {"keep_as": name}).items()}

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from course_lib.cache import KeyValueCache
 from course_lib.positions import Positions
+from course_lib.rms_norm import RMSNorm
 from course_lib.sizes import require_sizes
 
 
@@ -150,7 +151,7 @@ class MultiHeadAttention(nn.Module):
         self.d_model, self.n_heads = d_model, n_heads
         self.query, self.key, self.value, self.output = (nn.Linear(d_model, d_model, bias) for _ in range(4))
         d_head = d_model // n_heads
-        self.query_norm, self.key_norm = (nn.RMSNorm(d_head) if qk_norm else nn.Identity() for _ in range(2))
+        self.query_norm, self.key_norm = (RMSNorm(d_head) if qk_norm else nn.Identity() for _ in range(2))
         self.positions = Positions() if positions is None else positions
         self.watched: list[Tensor] | None = None  # where `watch` collects the weights
 

@@ -28,18 +28,26 @@ class KeyValueCache:
 
     def extended(self, key: Tensor, value: Tensor) -> "KeyValueCache":
         """With the keys and values of T more places behind, each (B, n_heads, T, d_head). Raises ValueError for another
-        batch: in the buffer one row would be taken for all."""
+        batch (in the buffer one row would be taken for all), number type or device."""
         if key.shape[:2] != self.key.shape[:2]:
             here, there = tuple(self.key.shape), tuple(key.shape)
             raise ValueError(
                 f"keys of shape {there} continue a cache of shape {here}: expected the same rows and heads"
             )
+        for old, new in zip(self, (key, value), strict=True):
+            if (old.dtype, old.device) != (new.dtype, new.device):
+                raise ValueError(
+                    f"{new.dtype} on {new.device} continues a cache in {old.dtype} on {old.device}: read a text and "
+                    "continue it with the same model, both within `autocast` or both outside"
+                )
         start, end = len(self), len(self) + key.shape[2]
         if torch.is_grad_enabled():  # a gradient cannot pass through a buffer that is written again
             return KeyValueCache(torch.cat([self.key, key], 2), torch.cat([self.value, value], 2))
         longer = KeyValueCache.__new__(KeyValueCache)
         longer._room, longer._used = self._room, self._used
-        if self._used[0] != start or self._room[0].shape[2] < end:
+        full = self._room[0].shape[2] < end
+        read_only = self._room[0].is_inference() and not torch.is_inference_mode_enabled()
+        if self._used[0] != start or full or read_only:
             longer._room = tuple(_with_room(part, max(end, 2 * start)) for part in self)
             longer._used = [start]
         for room, new in zip(longer._room, (key, value), strict=True):

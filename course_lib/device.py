@@ -38,7 +38,7 @@ def autocast(device: torch.device) -> torch.autocast:
     """Where bfloat16 is faster, a forward pass within the block has its products in it: on CUDA from Ampere on, on CPUs
     with AMX. Elsewhere nothing changes: a CPU without AMX is slower that way.
     """
-    pays = {"cuda": _cuda_has_bfloat16, "cpu": torch.cpu._is_amx_tile_supported}.get(device.type, lambda: False)()
+    pays = {"cuda": _cuda_has_bfloat16, "cpu": _cpu_has_amx}.get(device.type, lambda: False)()
     return torch.autocast(device.type, torch.bfloat16, enabled=pays)
 
 
@@ -75,6 +75,11 @@ def describe() -> str:
 
 def _cuda_has_bfloat16() -> bool:
     return torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+def _cpu_has_amx() -> bool:
+    asks = getattr(torch.cpu, "_is_amx_tile_supported", None)  # private: it may go
+    return asks is not None and asks()
 
 
 def _auto() -> tuple[torch.device, list[str]]:

@@ -34,7 +34,7 @@ class Run:
 def keep(lesson: str, run: Run) -> Path:
     """Write a run to data/recorded/<lesson>/<name>.json, with machine, versions, commit and date of now."""
     now = datetime.datetime.now(datetime.UTC).date().isoformat()
-    made = asdict(run) | {"machine": describe(), "torch": torch.__version__, "commit": _commit(), "date": now}
+    made = asdict(run) | {"machine": describe(), "torch": torch.__version__, "commit": commit(), "date": now}
     path = FOLDER / lesson / f"{run.name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, (json.dumps(encode(made), indent=1, allow_nan=False) + "\n").encode())
@@ -51,13 +51,15 @@ def recorded(lesson: str) -> dict[str, Run]:
     return runs
 
 
-def _commit() -> str:
-    """The commit that ran, "+" where files differ from it; empty outside a repository."""
+def commit() -> str:
+    """The commit that runs, "+" where files differ from it (recorded runs aside); empty outside a repository."""
     try:
-        described = subprocess.run(
-            ["git", "describe", "--always", "--abbrev=10", "--dirty=+", "--exclude=*"],
-            cwd=ROOT, capture_output=True, text=True, check=True,
-        )  # fmt: skip
+        here = _git("rev-parse", "--short=10", "HEAD")
+        differs = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)data/recorded")
     except (OSError, subprocess.CalledProcessError):
         return ""
-    return described.stdout.strip()
+    return here + ("+" if differs else "")
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()

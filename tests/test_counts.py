@@ -9,12 +9,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from course_lib.attention import watch
 from course_lib.positions import SCHEMES
-from course_lib.training import adamw
+from course_lib.training import MuonAdamW, adamw
 from course_lib.transformer import Architecture, TransformerLM
 from course_lib.transformer.architecture import CHOICES
 from course_lib.transformer.counts import (
     cache_bytes,
     forward_flops_per_token,
+    muon_flops,
     n_matrix_parameters,
     n_parameters,
     training_bytes,
@@ -38,8 +39,8 @@ def test_the_parameters_are_those_of_the_model(scheme, normalisation, norm):
     """For every choice that has some, and other sizes."""
     for bias, qk_norm, tied, shift in itertools.product([False, True], repeat=4):
         a = Architecture(
-            16, 2, 20, 2, scheme, norm, normalisation, bias=bias, qk_norm=qk_norm, max_length=9, tied=tied,
-            token_shift=shift,
+            16, 2, 20, 2, positions=scheme, norm=norm, normalisation=normalisation, bias=bias, qk_norm=qk_norm,
+            max_length=9, tied=tied, token_shift=shift,
         )  # fmt: skip
         assert n_parameters(V, a) == sum(p.numel() for p in TransformerLM(V, a).parameters())
 
@@ -91,6 +92,19 @@ def test_training_keeps_weights_gradients_and_two_averages(a):
     averages = [state[name] for state in optimizer.state.values() for name in ("exp_avg", "exp_avg_sq")]
     kept = sum(t.nbytes for t in [*weights, *(p.grad for p in weights), *averages])
     assert training_bytes(n_parameters(V, a)) == kept
+
+
+@every
+def test_muon_computes_what_the_formula_says(a):
+    """Also where d_ff is no multiple of d_model, and below it."""
+    for d_ff in (a.d_ff, 5):
+        there = dataclasses.replace(a, d_ff=d_ff)
+        model, ids = TransformerLM(V, there), torch.randint(V, (B, 10))
+        optimizer = MuonAdamW(model, model.output)
+        model.loss(ids, ids).backward()
+        with FlopCounterMode(display=False) as counted:
+            optimizer.step()
+        assert muon_flops(there) == counted.get_total_flops()
 
 
 def test_gpt2_has_as_many_parameters_as_its_checkpoint():

@@ -14,6 +14,7 @@ from course_lib.neural import language_model as neural
 from course_lib.positions import SCHEMES
 from course_lib.training import MuonAdamW, adamw
 from course_lib.transformer import Architecture, TransformerLM, language_model
+from course_lib.transformer.architecture import CHOICES
 from course_lib.vocab import Characters
 
 D, H, V, N = 12, 3, 7, 2  # N layers
@@ -183,8 +184,76 @@ def test_an_untrained_modern_model_knows_nothing():
 def test_a_tied_model_cannot_begin_with_zero_outputs_without_losing_its_embeddings():
     """So only its sub-layers begin at 0."""
     model = TransformerLM(V, Architecture.modern(d_model=D, n_heads=H, tied=True))
-    assert model.embedding.weight.std() > 0.5
+    assert model.embedding.weight.std() > 0.01
     assert all((block.feed_forward[2].weight == 0).all() for block in model.decoder.blocks)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_however_weights_begin_the_model_begins_near_guessing(tied, scheme):
+    """Another choice must not be judged by a bad start: at the least one nat above ln V."""
+    ids, targets = torch.randint(80, (2, 4, 32))
+    for setting, init, norm in itertools.product(SETTINGS.values(), CHOICES["init"], CHOICES["norm"]):
+        a = setting(d_model=128, n_layers=2, max_length=32, tied=tied, positions=scheme, init=init, norm=norm)
+        first = TransformerLM(80, a).loss(ids, targets).item()
+        assert abs(first - math.log(80)) < 1, (init, norm, first)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@both
+def test_learned_places_begin_at_the_scale_of_the_embeddings(setting, tied):
+    a = SETTINGS[setting](d_model=64, n_layers=1, max_length=500, tied=tied, positions="learned")
+    model = TransformerLM(500, a)
+    scale = 0.02 if tied or setting == "textbook" else 1.0
+    for table in (model.embedding, model.decoder.positions.table):
+        close(table.weight.std().detach() / scale, 1.0, 0.03)
+
+
+# What is no text
+
+
+@both
+def test_what_is_no_text_is_named(setting):
+    model = language_model_of(setting)
+    for call in (model.score, lambda ids: model.read(model.start(3), ids)):
+        with pytest.raises(ValueError, match="there are no ids to"):
+            call(text(0))
+        with pytest.raises(ValueError, match="ids are torch.float64: expected whole numbers"):
+            call(text(4).double())
+    with pytest.raises(ValueError, match="2 rows of ids continue a state of 1"):
+        model.read(model.start(1), text(4, 2))
+
+
+@both
+def test_a_text_read_in_other_numbers_is_not_continued(setting):
+    """Reading in half precision and writing in full would crash in attention, or lose digits unseen."""
+    torch.set_default_dtype(torch.float32)
+    model, ids = language_model_of(setting), text(4)
+    for inside in (True, False):
+        with torch.autocast("cpu", torch.bfloat16, enabled=inside):
+            _, state = model.read(model.start(3), ids)
+        with torch.autocast("cpu", torch.bfloat16, enabled=not inside):
+            with pytest.raises(ValueError, match="continues a cache in .* both within `autocast` or both outside"):
+                model.step(state, ids[:, 0])
+
+
+@both
+def test_what_was_read_in_inference_mode_can_be_continued_outside(setting):
+    model, ids = language_model_of(setting), text(6)
+    with torch.inference_mode():
+        _, state = model.read(model.start(3), ids[:, :3])
+        _, state = model.step(state, ids[:, 3])
+    log_p, state = model.step(state, ids[:, 4])
+    log_p, _ = model.step(state, ids[:, 5])
+    close(log_p, model.score(ids)[:, -1], 1e-12)
+
+
+def test_gains_follow_the_numbers_of_autocast(recwarn):
+    torch.set_default_dtype(torch.float32)
+    model = language_model_of("modern")
+    with torch.autocast("cpu", torch.bfloat16):
+        model.loss(text(8), text(8)).backward()
+    assert not [warning for warning in recwarn if "rms_norm" in str(warning.message).lower()]
 
 
 def test_textbook_weights_begin_as_gpt2s():

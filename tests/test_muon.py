@@ -2,6 +2,7 @@
 two run by hand, to the last bit."""
 
 import copy
+import pickle
 
 import numpy as np
 import pytest
@@ -402,3 +403,60 @@ def test_an_output_layer_of_another_model_is_refused():
     model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
     with pytest.raises(ValueError, match="is no layer of the model"):
         MuonAdamW(model, nn.Linear(4, 2))
+
+
+@pytest.mark.parametrize("how", [copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))])
+def test_a_copy_goes_on_as_the_original(how):
+    """Model and optimiser copied together, as for a sweep or a snapshot."""
+    torch.manual_seed(0)
+    model = Normalised()
+    both = [(model, MuonAdamW(model, model.output, momentum=0.9))]
+    ids = torch.randint(5, (2, 4, 6))
+
+    def step(model, optimizer):
+        optimizer.zero_grad()
+        model.loss(*ids).backward()
+        optimizer.step()
+
+    step(*both[0])
+    both.append(how(both[0]))
+    for model, optimizer in both:
+        for group in optimizer.param_groups:
+            group["lr"] *= 0.5  # reaches the parts of the copy, too
+        step(model, optimizer)
+        step(model, optimizer)
+    for one, other in zip(both[0][0].parameters(), both[1][0].parameters(), strict=True):
+        assert torch.equal(one, other) and one is not other
+
+
+def test_parameters_added_later_are_refused_and_not_forgotten():
+    model = Normalised()
+    optimizer = MuonAdamW(model, model.output)
+    with pytest.raises(ValueError, match="cannot be added to MuonAdamW later"):
+        optimizer.add_param_group({"params": [nn.Parameter(torch.zeros(2, 2))]})
+    with pytest.raises(ValueError, match="no matrix but embeddings and output"):
+        small = nn.Sequential(nn.Embedding(5, 8), nn.Linear(8, 5))
+        MuonAdamW(small, small[1])
+
+
+def test_a_closure_makes_the_gradients():
+    ends = []
+    for with_closure in (False, True):
+        torch.manual_seed(0)
+        model, ids = Normalised(), torch.randint(5, (2, 4, 6))
+        optimizer = MuonAdamW(model, model.output)
+
+        def closure(model=model, optimizer=optimizer, ids=ids):
+            optimizer.zero_grad()
+            loss = model.loss(*ids)
+            loss.backward()
+            return loss
+
+        for _ in range(3):
+            if with_closure:
+                assert optimizer.step(closure) > 0
+            else:
+                closure()
+                assert optimizer.step() is None
+        ends.append(torch.cat([p.flatten() for p in model.parameters()]))
+    assert torch.equal(*ends)

@@ -69,18 +69,25 @@ def test_a_commit_says_whether_files_differ_from_it(tmp_path, monkeypatch):
         ).stdout
 
     monkeypatch.setattr(recorded, "ROOT", tmp_path)
-    assert recorded._commit() == ""
+    assert recorded.commit() == ""
     git("init", "-q")
     (tmp_path / "file").write_text("one")
     git("add", "file")
     git("commit", "-q", "-m", "one")
     git("tag", "-a", "v1", "-m", "a tag is no commit")
     commit = git("rev-parse", "HEAD")[:10]
-    assert recorded._commit() == commit
+    assert recorded.commit() == commit
+    (tmp_path / "data" / "recorded").mkdir(parents=True)
+    (tmp_path / "data" / "recorded" / "run.json").write_text("one")
+    git("add", ".")
+    git("commit", "-q", "-m", "a run")
+    commit = git("rev-parse", "HEAD")[:10]
+    (tmp_path / "data" / "recorded" / "run.json").write_text("remade")
+    assert recorded.commit() == commit  # not what ran
     (tmp_path / "file").write_text("two")
-    assert recorded._commit() == commit + "+"
+    assert recorded.commit() == commit + "+"
     monkeypatch.setenv("PATH", "")
-    assert recorded._commit() == ""
+    assert recorded.commit() == ""
 
 
 def test_runs_are_found_by_lesson_and_name_and_kept_again():

@@ -279,7 +279,7 @@ def spread(model: nn.Module) -> dict[str, float]:
 def test_weights_begin_as_gpt2s():
     """Radford et al. 2019, 2.3: what goes into a residual stream is divided by the root of how many add up; of an
     encoder and a decoder those are all their sub-layers."""
-    model = EncoderDecoder(300, 300, Architecture(128, 4, 256, 2, "learned", init="gpt2", max_length=200))
+    model = EncoderDecoder(300, 300, Architecture(128, 4, 256, 2, positions="learned", init="gpt2", max_length=200))
     for name, std in spread(model).items():
         last = "attention.output." in name or ".feed_forward.2." in name
         assert std == pytest.approx(0.02 / math.sqrt(2 * 2 + 2 * 3) if last else 0.02, rel=0.05), name
@@ -642,7 +642,7 @@ def test_a_state_holds_weights_alone_and_loads_across(kind, source, target):
     again.load_state_dict(state)
     close(again(source, target), model(source, target))
     if kind[0] != "learned":
-        longer = EncoderDecoder(W, V, Architecture(D, H, 17, 2, *kind, max_length=40))
+        longer = EncoderDecoder(W, V, Architecture(D, H, 17, 2, positions=kind[0], norm=kind[1], max_length=40))
         longer.load_state_dict(state)
         close(longer(source, target), model(source, target))
         encoder_decoder("none", kind[1]).load_state_dict(state)

@@ -49,6 +49,8 @@ class NeuralLanguageModel(nn.Module):
     def score(self, ids: Tensor, targets: Tensor | None = None) -> Tensor:
         """ids (B, T) → log p of `targets` (B, T), or of every next token (B, T, V). The text is read piece by piece."""
         ids, parts = self._checked(ids), []
+        if not ids.shape[1]:
+            raise ValueError("there are no ids to score: expected (B, T) with T ≥ 1")
         targets = None if targets is None else self._checked(targets)
         length = max(1, PIECE // max(1, len(ids) * self.vocab_size))
         with without_dropout(self):
@@ -69,13 +71,18 @@ class NeuralLanguageModel(nn.Module):
     @torch.no_grad()
     def read(self, state: Any, ids: Tensor) -> tuple[Tensor, Any]:
         """Read ids (B, T) at once, T ≥ 1 → log p of the token after the last (B, V), and the new state."""
+        ids = self._checked(ids)
+        if not ids.shape[1]:
+            raise ValueError("there are no ids to read: expected (B, T) with T ≥ 1")
         with without_dropout(self):
-            logits, state = self.advance(state, self._checked(ids))
+            logits, state = self.advance(state, ids)
         return _log_softmax(logits[:, -1]), state
 
     def _checked(self, ids: Tensor) -> Tensor:
         """The ids where the model computes. They are checked where they come from: a device need not be waited for."""
         ids = torch.as_tensor(ids)
+        if ids.is_floating_point() or ids.is_complex():
+            raise ValueError(f"ids are {ids.dtype}: expected whole numbers, as a vocabulary's `encode` gives them")
         if ids.numel() and not 0 <= ids.min() <= ids.max() < self.vocab_size:
             raise ValueError(
                 f"ids run from {ids.min()} to {ids.max()}: this model knows 0 to {self.vocab_size - 1}; "

@@ -1,6 +1,6 @@
 """What a Transformer is made of, in one place."""
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Self
 
 from course_lib.positions import SCHEMES
@@ -23,7 +23,7 @@ class Architecture:
     (Zhang and Sennrich 2019). activation: of the feed-forward network: "relu", "gelu" (Hendrycks and Gimpel 2016) or
     "relu2", max(0, x)² (So et al. 2021). bias: whether projections have one. qk_norm: queries and keys are normalised,
     too (Henry et al. 2020). dropout: of each sub-layer's output and of the embeddings (Vaswani et al. 2017, 5.4).
-    init: how weights begin, "pytorch", "gpt2" or "zero_outputs" (`initialise`). max_length: places there are.
+    init: how weights begin, "pytorch", "gpt2" or "zero_outputs" (`initialise`). max_length: most tokens seen at once.
     Of a language model only: tied: the logits are products with the embeddings themselves (Press and Wolf 2017);
     token_shift: each embedding gets a learned multiple, number by number, of the one before (after Peng et al. 2023).
     Raises ValueError for sizes and names that make no model.
@@ -33,6 +33,7 @@ class Architecture:
     n_heads: int = 4
     d_ff: int = 512
     n_layers: int = 3
+    _: KW_ONLY
     positions: str = "rotary"
     norm: str = "pre"
     normalisation: str = "layer"
@@ -53,9 +54,9 @@ class Architecture:
 
     @classmethod
     def modern(cls, **sizes) -> Self:
-        """What came later and paid: rotary positions, RMS normalisation, of queries and keys too, squared ReLU, no
-        biases, sub-layers that begin by adding nothing, token shift (after Jordan et al. 2024, modded-nanogpt);
-        d_ff = 4 d_model."""
+        """Changes that became common later, most of them together in modded-nanogpt (Jordan et al. 2024): rotary
+        positions, RMS normalisation, of queries and keys too, squared ReLU, no biases, sub-layers that begin by adding
+        nothing; and token shift (after Peng et al. 2023). d_ff = 4 d_model."""
         choices = {"positions": "rotary", "normalisation": "rms", "activation": "relu2", "bias": False, "qk_norm": True}
         return cls(**choices | {"init": "zero_outputs", "token_shift": True} | _four_times(sizes))
 

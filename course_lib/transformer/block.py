@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from course_lib.attention import MultiHeadAttention
 from course_lib.cache import KeyValueCache
 from course_lib.positions import Positions, positions
+from course_lib.rms_norm import RMSNorm
 from course_lib.transformer.architecture import Architecture
 
 
@@ -18,7 +19,7 @@ class SquaredReLU(nn.Module):
 
 
 ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "relu2": SquaredReLU}
-NORMALISATIONS = {"layer": nn.LayerNorm, "rms": nn.RMSNorm}
+NORMALISATIONS = {"layer": nn.LayerNorm, "rms": RMSNorm}
 
 
 class FeedForward(nn.Sequential):

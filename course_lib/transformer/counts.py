@@ -36,11 +36,24 @@ def forward_flops_per_token(vocab_size: int, a: Architecture, length: int) -> in
     return 2 * n_matrix_parameters(vocab_size, a) + a.n_layers * 4 * length * a.d_model
 
 
-def training_bytes(n_parameters: int) -> int:
-    """Memory for float32 weights, their gradients and AdamW's two averages: 16 bytes each. Activations come on top."""
-    return 4 * 4 * n_parameters
+def muon_flops(a: Architecture, rounds: int = 5) -> int:
+    """Operations of the products of one step of Muon, whatever the batch. Each round of Newton–Schulz on a matrix whose
+    shorter side is s and whose longer is l: X Xᵀ and its product with X, 2 s² l each, and the square between, 2 s³.
+    """
+
+    def one_round(m: int, n: int) -> int:
+        s, l = sorted((m, n))  # noqa: E741
+        return 4 * s * s * l + 2 * s**3
+
+    return rounds * a.n_layers * (4 * one_round(a.d_model, a.d_model) + 2 * one_round(a.d_model, a.d_ff))
 
 
-def cache_bytes(a: Architecture, length: int, batch_size: int = 1) -> int:
-    """Memory of a full key–value cache in float32: a key and a value of d_model numbers, per token and layer."""
-    return 4 * 2 * a.n_layers * a.d_model * length * batch_size
+def training_bytes(n: int, averages: int = 2) -> int:
+    """Memory for n float32 parameters, their gradients and the optimiser's averages: AdamW keeps two, 16 bytes each in
+    all; Muon one. Activations come on top."""
+    return 4 * (2 + averages) * n
+
+
+def cache_bytes(a: Architecture, length: int, batch_size: int = 1, bytes_per_number: int = 4) -> int:
+    """Memory of a full key–value cache: a key and a value of d_model numbers, per token and layer."""
+    return bytes_per_number * 2 * a.n_layers * a.d_model * length * batch_size

@@ -7,11 +7,12 @@ from torch import Tensor, nn
 
 from course_lib.cache import KeyValueCache
 from course_lib.neural.language_model import PIECE, NeuralLanguageModel
+from course_lib.positions import Learned
 from course_lib.transformer.architecture import Architecture
 from course_lib.transformer.block import Stack, initialise
 
 
-class Read(NamedTuple):
+class State(NamedTuple):
     """What the model still sees: the ids (B, n), n up to the window, and what each block made of them."""
 
     ids: Tensor
@@ -36,10 +37,19 @@ class TransformerLM(NeuralLanguageModel):
         self.decoder = Stack(a)
         self.output = nn.Linear(a.d_model, vocab_size, bias=False)
         initialise(self, a.init)
+        if a.init != "gpt2":
+            self._one_scale()
         if a.tied:
             self.output.weight = self.embedding.weight
         elif a.init == "zero_outputs":
             nn.init.zeros_(self.output.weight)  # every token equally likely
+
+    def _one_scale(self) -> None:
+        """Let embeddings and learned places begin at one scale: PyTorch's variance of 1, or GPT-2's where the
+        embeddings give the logits, too, which would else begin near d_model instead of 0."""
+        tables = [module.table for module in self.modules() if isinstance(module, Learned)]
+        for table in [self.embedding, *tables] if self.architecture.tied else tables:
+            nn.init.normal_(table.weight, std=0.02 if self.architecture.tied else 1.0)
 
     def forward(self, ids: Tensor) -> Tensor:
         """Logits (B, T, V) of the token after each of ids (B, T), T up to the window. Raises ValueError beyond."""
@@ -50,12 +60,17 @@ class TransformerLM(NeuralLanguageModel):
             )
         return self._read(self.start(len(ids)), ids)[0]
 
-    def start(self, batch_size: int) -> Read:
+    def start(self, batch_size: int) -> State:
         ids = torch.empty(batch_size, 0, dtype=torch.long, device=self.embedding.weight.device)
-        return Read(ids, None)
+        return State(ids, None)
 
-    def advance(self, state: Read, ids: Tensor) -> tuple[Tensor, Read]:
-        """Read ids (B, T) on from a state → logits (B, T, V), and the new state; T is not bounded by the window."""
+    def advance(self, state: State, ids: Tensor) -> tuple[Tensor, State]:
+        """Read ids (B, T) on from a state → logits (B, T, V), and the new state; T is not bounded by the window.
+
+        Raises ValueError for another batch than the state's.
+        """
+        if len(ids) != len(state.ids):
+            raise ValueError(f"{len(ids)} rows of ids continue a state of {len(state.ids)}: expected one row for each")
         parts = []
         while ids.shape[1] or not parts:
             if state.ids.shape[1] == self.window:
@@ -66,9 +81,9 @@ class TransformerLM(NeuralLanguageModel):
             ids = ids[:, room:]
         return torch.cat(parts, 1), state
 
-    def select(self, state: Read, rows: Tensor) -> Read:
+    def select(self, state: State, rows: Tensor) -> State:
         rows = rows.to(state.ids.device)
-        return Read(state.ids[rows], state.past and [cache.select(rows) for cache in state.past])
+        return State(state.ids[rows], state.past and [cache.select(rows) for cache in state.past])
 
     @torch.no_grad()
     def score(self, ids: Tensor, targets: Tensor | None = None) -> Tensor:
@@ -99,17 +114,16 @@ class TransformerLM(NeuralLanguageModel):
         pairs = zip(ids.split(n), [None] * len(ids) if targets is None else targets.split(n), strict=False)
         return torch.cat([super(TransformerLM, self).score(*pair) for pair in pairs])
 
-    def _read(self, state: Read, ids: Tensor) -> tuple[Tensor, Read]:
+    def _read(self, state: State, ids: Tensor) -> tuple[Tensor, State]:
         """Read what the window has room for."""
-        read = torch.cat([state.ids, ids], 1)
         x = self.embedding(ids)
         if self.shift is not None:  # the embedding before, scaled; before the first token there is nothing
-            before = self.embedding(read[:, -ids.shape[1] - 1 : -1])
-            x = x + self.shift * nn.functional.pad(before, (0, 0, ids.shape[1] - before.shape[1], 0))
+            first = self.embedding(state.ids[:, -1:]) if state.ids.shape[1] else torch.zeros_like(x[:, :1])
+            x = x + self.shift * torch.cat([first, x], 1)[:, :-1]
         h, past = self.decoder(x, state.past, causal=True)
-        return self.output(h), Read(read, past)
+        return self.output(h), State(torch.cat([state.ids, ids], 1), past)
 
-    def _forget(self, state: Read) -> Read:
+    def _forget(self, state: State) -> State:
         """The newer half of a full window, read afresh."""
         kept = state.ids[:, self.window - self.window // 2 :]
         return self._read(self.start(len(kept)), kept)[1] if kept.shape[1] else self.start(len(kept))
