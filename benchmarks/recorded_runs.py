@@ -7,12 +7,17 @@ Delete a file there to have it made again. `ten_minutes…` wants a machine with
 """
 
 import sys
+import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from course_lib import data
 from course_lib.batch.plan import plan
 from course_lib.batch.run import new_folder, run
-from course_lib.recorded import FOLDER, commit
+from course_lib.lm import evaluate
+from course_lib.ngram import NGram, count_ngrams
+from course_lib.recorded import FOLDER, Run, commit, keep
+from course_lib.vocab import Characters
 
 LESSON = "05_transformer_lm"
 SEEDS = range(3)
@@ -57,9 +62,24 @@ def wanted() -> dict[str, tuple[str, dict]]:
     return runs | {"gpu-shakespeare-0": ("gpu", {}), "gpu-tiny_shakespeare-0": ("gpu", {"text": "tiny_shakespeare"})}
 
 
+def count_tiny_shakespeare(name: str) -> None:
+    """Modified Kneser–Ney on the text that the lesson does not fetch."""
+    split = data.load("tiny_shakespeare")
+    vocab = Characters(split.train + split.validation)
+    start = time.perf_counter()
+    models = {f"order_{n}": NGram(count_ngrams(vocab, split.train, n)) for n in range(4, 9)}
+    results = {"train_seconds": (time.perf_counter() - start) / len(models)}
+    results |= {order: evaluate(model, vocab, split.validation).nats_per_character for order, model in models.items()}
+    keep(LESSON, Run(name, "benchmarks/recorded_runs.py", {"text": "tiny_shakespeare"}, results))
+    print(name, results)
+
+
 def main(beginning: str) -> None:
     if commit().endswith("+"):
         sys.exit("files differ from the last commit: commit them first, so that the runs are kept with their code")
+    counting = "counting-tiny_shakespeare"
+    if counting.startswith(beginning) and not (FOLDER / LESSON / f"{counting}.json").exists():
+        count_tiny_shakespeare(counting)
     for name, (profile, given) in wanted().items():
         if name.startswith(beginning) and not (FOLDER / LESSON / f"{name}.json").exists():
             texts = {key: str(value) for key, value in (given | {"keep_as": name}).items()}

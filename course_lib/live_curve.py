@@ -32,8 +32,8 @@ class LiveCurve:
     def draw(self, history: History) -> plt.Figure:
         """The figure as it is now."""
         figure, axes = plt.subplots()
-        if history.values.get("loss"):
-            losses = history.smooth("loss")
+        losses = history.smooth("loss") if history.values.get("loss") else []
+        if len(losses):
             axes.plot(range(1, len(losses) + 1), losses, color="#999999", marker="", label="training, mean of 20 steps")
         steps = history.evaluated("step")
         for name in (name for name in history.evaluations[0] if name not in ("step", "seconds")):
@@ -42,4 +42,9 @@ class LiveCurve:
             axes.axhline(level, color="black", linestyle=self.STYLES[i % len(self.STYLES)], label=name)
         axes.set(xlabel="step", ylabel=self.unit)
         axes.legend(fontsize=8)
+        if len(losses) >= 40:  # the steep fall of the first twentieth would press all the rest into a strip
+            after = [row[name] for row in history.evaluations[1:] for name in row if name not in ("step", "seconds")]
+            shown = [*losses[len(losses) // 20 :], *after, *self.lines.values()]
+            margin = 0.05 * (max(shown) - min(shown))
+            axes.set_ylim(min(shown) - margin, max(shown) + margin)
         return figure

@@ -98,3 +98,12 @@ def test_training_shows_it_after_each_evaluation(shown):
 
     train(Update(), 5, evaluate=lambda: {"validation": 2.0}, evaluate_every=2, watch=LiveCurve())
     assert [drawn(figure)["validation"][0] for _, figure in shown] == [[0], [0, 2], [0, 2, 4], [0, 2, 4, 5]]
+
+
+def test_the_steep_beginning_does_not_press_the_rest_together():
+    """Levels and all looks but the first are in sight; the first losses are not."""
+    losses = [100.0] * 5 + [2 - i / 1000 for i in range(995)]
+    looks = [{"step": s, "seconds": s, "validation": v} for s, v in ((0, 100.0), (500, 1.9), (1000, 1.1))]
+    (axes,) = LiveCurve({"n-gram": 2.4}).draw(History({"loss": losses}, looks, 1.0)).axes
+    low, high = axes.get_ylim()
+    assert 0.9 < low < 1.005 and 2.4 < high < 2.6
