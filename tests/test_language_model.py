@@ -263,7 +263,6 @@ def test_gains_follow_the_numbers_of_autocast(monkeypatch):
     assert (torch.bfloat16, torch.bfloat16) in seen and all(x == gain for x, gain in seen)
 
 
-
 def test_textbook_weights_begin_as_gpt2s():
     """Radford et al. 2019, 2.3: σ = 0.02, what goes into the residual stream divided by the root of how many do."""
     model = TransformerLM(2000, Architecture.textbook(d_model=128, n_layers=2, max_length=200))

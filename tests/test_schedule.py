@@ -183,3 +183,15 @@ def test_every_parameter_is_in_one_group_and_none_is_empty():
     assert only["weight_decay"] == 0.3
     (only,) = adamw(nn.LayerNorm(3), 0.1, 0.3).param_groups
     assert only["weight_decay"] == 0.0
+
+
+@pytest.mark.parametrize("other", [{"warm_up": 0.2}, {"decay": "cosine"}, {"final": 0.1}, {"n_steps": 30}])
+def test_a_step_knows_the_numbers_of_its_schedule(other):
+    """A checkpoint of one schedule is not taken for another's: `train` compares the settings."""
+
+    def settings(n_steps=20, **numbers):
+        layer = torch.nn.Linear(2, 1)
+        optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
+        return GradientStep(layer, optimizer, None, warm_up_then_decay(optimizer, n_steps, **numbers)).settings
+
+    assert settings() == settings() != settings(**other)

@@ -30,7 +30,8 @@ class GradientStep:
         self.model, self.optimizer, self.loss, self.schedule, self.clip = model, optimizer, loss, schedule, clip
         groups = [{name: v for name, v in group.items() if name != "params"} for group in optimizer.param_groups]
         kinds = [type(part).__name__ for part in (model, optimizer, schedule)]
-        self.settings = repr((kinds, groups, clip))  # as they are before training changes them
+        numbers = None if schedule is None else schedule.state_dict()
+        self.settings = repr((kinds, groups, clip, numbers))  # as they are before training changes them
 
     def __call__(self) -> dict[str, Tensor]:
         self.model.train()
