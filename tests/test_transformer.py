@@ -26,6 +26,7 @@ from course_lib.transformer import (
     initialise,
     zero_outputs,
 )
+from course_lib.transformer.block import SharedDropout
 from course_lib.vocab import Characters
 
 D, H, V, W = 12, 3, 7, 9  # W: the size of the source's vocabulary
@@ -849,3 +850,40 @@ def test_given_is_the_language_model_of_the_model(source):
     model = encoder_decoder()
     given = model.given(source)
     assert isinstance(given, GivenSource) and given.model is model and given.vocab_size == V
+
+
+# Dropout
+
+
+def test_shared_dropout_takes_a_coordinate_from_the_whole_sequence():
+    """One mask for all places, another for each sequence; what stays grows by 1 / (1 − p); nothing where judged."""
+    drop, x = SharedDropout(0.25), torch.randn(400, 9, 50).abs() + 0.1
+    y = drop(x)
+    kept = y != 0
+    assert (kept == kept[:, :1]).all() and not (kept == kept[:1]).all()
+    close(y[kept], (x / 0.75)[kept], 1e-12)
+    close(kept.double().mean(), 0.75, 0.02)
+    assert torch.equal(drop.eval()(x), x)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_an_architecture_has_one_kind_of_dropout_everywhere(shared):
+    kinds = {
+        type(module)
+        for module in Stack(Architecture(12, 3, 17, 2, dropout=0.1, shared_dropout=shared), cross=True).modules()
+        if isinstance(module, nn.Dropout)
+    }
+    assert kinds == {SharedDropout if shared else nn.Dropout}
+
+
+def test_shared_dropout_keeps_the_future_out():
+    """With one mask, the same past gives the same answer, whatever follows."""
+    stack = Stack(Architecture(12, 3, 17, 2, dropout=0.3, shared_dropout=True))
+    x = torch.randn(2, 8, 12)
+    y = x.clone()
+    y[:, 5:] += 1
+    outputs = []
+    for given in (x, y):
+        torch.manual_seed(0)
+        outputs.append(stack(given, causal=True)[0][:, :5])
+    close(*outputs, 1e-12)
