@@ -99,11 +99,11 @@ def _log_softmax(logits: Tensor) -> Tensor:
 @contextmanager
 def without_dropout(model: nn.Module) -> Iterator[None]:
     """Evaluation mode within the block; afterwards every module has the mode it had before."""
-    training = [module for module in model.modules() if module.training]
-    for module in training:
-        module.training = False
+    modes = [vars(module) for module in model.modules() if module.training]  # setting a module's attribute takes long
+    for mode in modes:
+        mode["training"] = False
     try:
         yield
     finally:
-        for module in training:
-            module.training = True
+        for mode in modes:
+            mode["training"] = True
