@@ -34,12 +34,14 @@ def choose(prefer: str = "auto") -> torch.device:
     return device
 
 
+def bfloat16_pays(device: torch.device) -> bool:
+    """Whether products in bfloat16 are faster on this device: on CUDA from Ampere on, on CPUs with AMX."""
+    return {"cuda": _cuda_has_bfloat16, "cpu": _cpu_has_amx}.get(device.type, lambda: False)()
+
+
 def autocast(device: torch.device) -> torch.autocast:
-    """Where bfloat16 is faster, a forward pass within the block has its products in it: on CUDA from Ampere on, on CPUs
-    with AMX. Elsewhere nothing changes: a CPU without AMX is slower that way.
-    """
-    pays = {"cuda": _cuda_has_bfloat16, "cpu": _cpu_has_amx}.get(device.type, lambda: False)()
-    return torch.autocast(device.type, torch.bfloat16, enabled=pays)
+    """Where bfloat16 pays, a forward pass within the block has its products in it. Elsewhere nothing changes."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=bfloat16_pays(device))
 
 
 def seed_everything(seed: int) -> None:

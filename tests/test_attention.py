@@ -145,6 +145,25 @@ def test_gradients_are_differences(settings):
     assert torch.autograd.gradcheck(run, given)
 
 
+@pytest.mark.parametrize("leads", [((2, 3),) * 3, ((),) * 3, ((2, 1), (3,), (2, 3))], ids=str)
+def test_training_in_bfloat16_on_a_cpu_is_the_formula(leads):
+    """There `fused_attention` takes a way of its own; what it gives, and all gradients, to bfloat16's 8 bits."""
+    given = [torch.randn(*lead, 7, d).bfloat16() for lead, d in zip(leads, (16, 16, 4), strict=True)]
+    results = []
+    for attend, dtype in ((fused_attention, torch.bfloat16), (lambda *a, **k: attention(*a, **k)[0], torch.float64)):
+        qkv = [x.to(dtype).requires_grad_() for x in given]
+        output = attend(*qkv, causal=True)
+        assert output.dtype == dtype and output.shape[-2:] == (7, 4)
+        ramp = torch.linspace(-1, 1, output.numel(), dtype=dtype).view(output.shape)
+        results.append([output, *torch.autograd.grad(output, qkv, ramp)])
+    for half, exact in zip(*results, strict=True):
+        close(half.double(), exact, 0.03)
+    qkv = [x.requires_grad_() for x in given]
+    early = fused_attention(*qkv, causal=True)[..., 2, :].sum()
+    for grad in torch.autograd.grad(early, qkv[1:]):  # nothing of a later place
+        assert (grad[..., 3:, :] == 0).all() and (grad[..., :3, :] != 0).any()
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
 def test_both_ways_keep_the_type_of_the_queries(dtype):
     """Also with a bias of full precision, as `Alibi` makes it."""

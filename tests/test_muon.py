@@ -140,6 +140,18 @@ def test_five_rounds_bring_singular_values_near_1():
     assert torch.equal(orthogonalised(torch.zeros(2, 3, 4)), torch.zeros(2, 3, 4))
 
 
+@pytest.mark.parametrize("amx", [False, True])
+def test_float32_is_iterated_in_bfloat16_where_that_pays(amx, monkeypatch):
+    torch.manual_seed(0)
+    matrices = torch.randn(20, 6, 18)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    found = orthogonalised(matrices)
+    assert found.dtype == torch.float32
+    errors = [(a.double() - by_singular_values(m)).norm() for a, m in zip(found, matrices, strict=True)]
+    assert 1e-3 < max(errors) < 0.2 if amx else max(errors) < 1e-4  # of matrices of length √6 or so
+    assert torch.equal(found, found.bfloat16().float()) == amx
+
+
 def moved(make, shapes, n_steps: int, where: str, dtype: torch.dtype) -> list[nn.Parameter]:
     """Parameters that started at 0, after steps with gradients at random."""
     generator = torch.Generator().manual_seed(0)

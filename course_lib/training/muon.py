@@ -6,18 +6,20 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from course_lib.device import bfloat16_pays
+
 
 def orthogonalised(matrices: Tensor, rounds: int = 5) -> Tensor:
     """Each matrix U Σ Vᵀ of a batch (…, m, n) → roughly U Vᵀ: singular values near 1, by Newton–Schulz iteration.
 
     X ← a X + b (X Xᵀ) X + c (X Xᵀ)² X, with the coefficients of Jordan et al. (2024). A matrix of zeros stays one.
-    On CUDA the products are in bfloat16, as theirs are: the result is rough anyway.
+    Where bfloat16 pays, float32 becomes it, as in theirs: the result is rough anyway.
     """
     tall = matrices.shape[-2] > matrices.shape[-1]
     x = matrices.mT if tall else matrices  # X Xᵀ is then the smaller of the two products
     shape, x = x.shape, x.reshape(-1, *x.shape[-2:])
     x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)
-    x = x.bfloat16() if x.is_cuda else x
+    x = x.bfloat16() if x.dtype == torch.float32 and bfloat16_pays(x.device) else x
     for _ in range(rounds):  # baddbmm(a, b, c, beta, alpha) is beta · a + alpha · b c
         product = x @ x.mT
         product = torch.baddbmm(product, product, product, beta=-4.775, alpha=2.0315)
@@ -28,7 +30,7 @@ def orthogonalised(matrices: Tensor, rounds: int = 5) -> Tensor:
 
 class Muon(torch.optim.Optimizer):
     """Momentum, with each step made orthogonal (Jordan et al. 2024): `torch.optim.Muon` for all matrices of one shape
-    at once, and in float32 on a CPU (benchmarks/transformer.py has their times).
+    at once, and in float32 where bfloat16 is slow (benchmarks/transformer.py has their times).
 
     A matrix (m, n) moves by lr · √max(1, m/n) · U Vᵀ, after it has shrunk by lr · weight_decay of itself. Raises
     ValueError for a parameter that is no matrix.
