@@ -21,8 +21,9 @@ from course_lib.vocab import Characters
 
 LESSON = "05_transformer_lm"
 SEEDS = range(3)
-# So little text would be learned by heart. Dropout costs nothing here, and a short text can be read more often.
-TINY = {"text": "tiny_shakespeare", "dropout": 0.1, "shared_dropout": True}
+# So little text is read six times over and would be learned by heart. (Tried with seed 0, in nats per character:
+# dropout 0.15 1.470, 0.2 1.481; dropout 0.1 with weight decay 0.3 1.469.)
+TINY = {"text": "tiny_shakespeare", "dropout": 0.1, "shared_dropout": True, "weight_decay": 0.15, "n_steps": 1600}
 # What each modern choice buys: the same small run with one of them taken back at a time, and with all of them; then
 # again at four times the length with those that mattered.
 SMALL = {"n_layers": 2, "n_steps": 400, "evaluate_every": 400}
@@ -77,13 +78,15 @@ def count_tiny_shakespeare(name: str) -> None:
 
 
 def main(beginning: str) -> None:
-    if commit().endswith("+"):
-        sys.exit("files differ from the last commit: commit them first, so that the runs are kept with their code")
     counting = "counting-tiny_shakespeare"
     if counting.startswith(beginning) and not (FOLDER / LESSON / f"{counting}.json").exists():
         count_tiny_shakespeare(counting)
     for name, (profile, given) in wanted().items():
         if name.startswith(beginning) and not (FOLDER / LESSON / f"{name}.json").exists():
+            if commit().endswith("+"):
+                sys.exit(
+                    "files differ from the last commit: commit them first, so that the runs are kept with their code"
+                )
             texts = {key: str(value) for key, value in (given | {"keep_as": name}).items()}
             with TemporaryDirectory() as folder:
                 (row,) = run(plan(["train_lm"], profile, texts), new_folder(Path(folder) / "run", profile))

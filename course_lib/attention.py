@@ -56,7 +56,8 @@ def fused_attention(
     bias: Tensor | None = None,
     causal: bool = False,
 ) -> Tensor:
-    """The output of `attention`, by PyTorch's kernel, which need not keep the weights (Dao et al. 2022)."""
+    """The output of `attention`, by PyTorch's kernel, which need not keep the weights (Dao et al. 2022). It is not used
+    for training in bfloat16 on a CPU."""
     if causal and query.shape[-2:-1] == (1,):  # the last place sees them all
         causal = False
     if causal and mask is None and bias is None and query.shape[-2:-1] == key.shape[-2:-1]:
@@ -73,7 +74,7 @@ def fused_attention(
 
 def _causal_in_products(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """`attention` under the causal mask, in three calls: in bfloat16 on a CPU, PyTorch's kernel takes two to four times
-    as long forward and backward."""
+    as long forward and backward. The price: the weights are kept for the backward pass, and scores have 8 bits."""
     lead = torch.broadcast_shapes(query.shape[:-2], key.shape[:-2], value.shape[:-2])
     query, key, value = (x.expand(*lead, -1, -1).reshape(-1, *x.shape[-2:]) for x in (query, key, value))
     later = torch.full((query.shape[-2], key.shape[-2]), -math.inf, dtype=query.dtype).triu(1)
@@ -148,7 +149,8 @@ class MultiHeadAttention(nn.Module):
     d_head = d_model / n_heads numbers per head, attention in each, the outputs side by side, projected again.
 
     positions: rotates queries and keys or adds a bias to the scores (`course_lib.positions`); for self-attention only.
-    qk_norm:   queries and keys normalised in each head (root mean square, Henry et al. 2020), before they are rotated.
+    qk_norm:   queries and keys normalised in each head (by the root mean square; after Henry et al. 2020), before they
+               are rotated.
     Raises ValueError where d_model is not divisible by n_heads.
     """
 

@@ -10,9 +10,15 @@ P, R = ParamSpec("P"), TypeVar("R")
 
 def compiled(function: Callable[P, R]) -> Callable[P, R]:
     """`function` compiled for the shapes it is called with. The first call takes seconds to minutes; where it cannot be
-    compiled, for want of a C++ compiler or of Triton, a notice says so and the function is used as it is.
+    compiled, for want of a C++ compiler or of Triton, or since PyTorch does not yet compile on this Python, a notice
+    says so and the function is used as it is. (The backward pass is compiled with the first `backward`; what fails only
+    there is not caught.)
     """
-    fast = torch.compile(function, dynamic=False)
+    try:
+        fast = torch.compile(function, dynamic=False)
+    except RuntimeError as error:
+        _notice(error)
+        return function
     chosen: list[Callable[P, R]] = []
 
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -21,11 +27,15 @@ def compiled(function: Callable[P, R]) -> Callable[P, R]:
         try:
             result = fast(*args, **kwargs)
         except torch._dynamo.exc.TorchDynamoException as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            print(f"Notice: torch.compile does not work here ({reason[:160]}); going on without it.")
+            _notice(error)
             chosen.append(function)
             return function(*args, **kwargs)
         chosen.append(fast)
         return result
 
     return call
+
+
+def _notice(error: Exception) -> None:
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    print(f"Notice: torch.compile does not work here ({reason[:160]}); going on without it.")

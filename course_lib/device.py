@@ -36,7 +36,8 @@ def choose(prefer: str = "auto") -> torch.device:
 
 def bfloat16_pays(device: torch.device) -> bool:
     """Whether products in bfloat16 are faster on this device: on CUDA from Ampere on, on CPUs with AMX."""
-    return {"cuda": _cuda_has_bfloat16, "cpu": _cpu_has_amx}.get(device.type, lambda: False)()
+    pays = {"cuda": _cuda_has_bfloat16, "cpu": _cpu_has_amx}
+    return device.type in pays and pays[device.type](device)
 
 
 def autocast(device: torch.device) -> torch.autocast:
@@ -75,11 +76,11 @@ def describe() -> str:
     )
 
 
-def _cuda_has_bfloat16() -> bool:
-    return torch.cuda.is_bf16_supported(including_emulation=False)
+def _cuda_has_bfloat16(device: torch.device) -> bool:
+    return torch.cuda.get_device_capability(device) >= (8, 0)  # Ampere; older cards emulate it
 
 
-def _cpu_has_amx() -> bool:
+def _cpu_has_amx(device: torch.device) -> bool:
     asks = getattr(torch.cpu, "_is_amx_tile_supported", None)  # private: it may go
     return asks is not None and asks()
 

@@ -1,5 +1,6 @@
 """A curve that grows while a model trains."""
 
+import math
 from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
@@ -44,7 +45,7 @@ class LiveCurve:
         axes.legend(fontsize=8)
         if len(losses) >= 40:  # the steep fall of the first twentieth would press all the rest into a strip
             after = [row[name] for row in history.evaluations[1:] for name in row if name not in ("step", "seconds")]
-            shown = [*losses[len(losses) // 20 :], *after, *self.lines.values()]
+            shown = [x for x in (*losses[len(losses) // 20 :], *after, *self.lines.values()) if math.isfinite(x)]
             margin = 0.05 * (max(shown) - min(shown))
             axes.set_ylim(min(shown) - margin, max(shown) + margin)
         return figure

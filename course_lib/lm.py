@@ -9,12 +9,14 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from numbers import Integral
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from course_lib.sizes import require_sizes
 from course_lib.vocab import Vocabulary
 
 CODE_POINTS = 0x110000  # of Unicode: what an unknown character could have been
@@ -166,14 +168,20 @@ def generate(
     temperature 0 is greedy: always the most probable token. See `next_token_probabilities` for the others.
     Raises ValueError for an empty prompt where the vocabulary has no begin marker, and for numbers out of range.
     """
-    if n_tokens < 0 or batch_size < 1:
-        raise ValueError(f"n_tokens is {n_tokens} and batch_size {batch_size}: expected 0 or more, and 1 or more")
+    if not (isinstance(n_tokens, Integral) and n_tokens >= 0):
+        raise ValueError(f"n_tokens is {n_tokens}: expected a whole number, 0 or more")
+    require_sizes(batch_size=batch_size)
     _check_sampling(temperature, top_k, top_p)
     ids, never = _prompt_ids(vocab, prompt), [i for i in (vocab.unknown_id, vocab.begin_id) if i is not None]
     generator, finished, drawn = torch.Generator().manual_seed(seed), torch.zeros(batch_size, dtype=torch.bool), []
     with torch.no_grad():
         state = model.start(batch_size)
         log_p, state = _read(model, state, torch.from_numpy(ids).expand(batch_size, -1))
+        if log_p.shape[-1] != len(vocab):
+            raise ValueError(
+                f"the model knows {log_p.shape[-1]} tokens and the vocabulary {len(vocab)}: expected the vocabulary "
+                "that the model was made for"
+            )
         for _ in range(n_tokens):
             if drawn:
                 log_p, state = model.step(state, drawn[-1])
@@ -231,9 +239,9 @@ def _prompt_ids(vocab: Vocabulary, prompt: str) -> np.ndarray:
 
 
 def _check_sampling(temperature: float, top_k: int | None, top_p: float | None) -> None:
-    if not temperature >= 0:
-        raise ValueError(f"temperature is {temperature}: expected 0 (greedy) or more")
-    if top_k is not None and top_k < 1:
-        raise ValueError(f"top_k is {top_k}: expected 1 or more, or None for all tokens")
+    if temperature != 0 and not 1e-6 <= temperature < math.inf:
+        raise ValueError(f"temperature is {temperature}: expected 0 (greedy), or a finite number of 1e-6 or more")
+    if top_k is not None and not (isinstance(top_k, Integral) and top_k >= 1):
+        raise ValueError(f"top_k is {top_k}: expected a whole number, 1 or more, or None for all tokens")
     if top_p is not None and not 0 < top_p <= 1:
         raise ValueError(f"top_p is {top_p}: expected a number above 0 and up to 1, or None for all tokens")

@@ -32,9 +32,15 @@ class Run:
 
 
 def keep(lesson: str, run: Run) -> Path:
-    """Write a run to data/recorded/<lesson>/<name>.json, with machine, versions, commit and date of now."""
+    """Write a run to data/recorded/<lesson>/<name>.json, with machine, versions and date of now, and the commit of now
+    unless it names the one it began with."""
     now = datetime.datetime.now(datetime.UTC).date().isoformat()
-    made = asdict(run) | {"machine": describe(), "torch": torch.__version__, "commit": commit(), "date": now}
+    made = asdict(run) | {
+        "machine": describe(),
+        "torch": torch.__version__,
+        "commit": run.commit or commit(),
+        "date": now,
+    }
     path = FOLDER / lesson / f"{run.name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, (json.dumps(encode(made), indent=1, allow_nan=False) + "\n").encode())

@@ -114,6 +114,15 @@ def test_what_compiles_is_used_from_then_on(compiler, capsys):
     assert capsys.readouterr().out == ""
 
 
+def test_a_python_that_pytorch_does_not_compile_on_is_named(monkeypatch, capsys):
+    def refuse(function, **settings):
+        raise RuntimeError("torch.compile is not supported on Python 4")
+
+    monkeypatch.setattr(torch, "compile", refuse)
+    assert compiled(lambda x: x + 1)(2) == 3
+    assert "does not work here (torch.compile is not supported on Python 4)" in capsys.readouterr().out
+
+
 def test_what_does_not_compile_is_tried_once_and_named_in_a_line(compiler, capsys):
     compiler.error = torch._dynamo.exc.TorchDynamoException("no compiler\nand a long story")
     fast = compiled(lambda x, y=1: x + y)

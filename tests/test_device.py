@@ -92,16 +92,16 @@ def test_a_cpu_has_its_products_in_bfloat16_where_that_is_faster(amx, monkeypatc
 @pytest.mark.parametrize(("kind", "modern", "expected"), [("cuda", True, True), ("cuda", False, False),
                                                           ("mps", True, False)])  # fmt: skip
 def test_a_gpu_has_its_products_in_bfloat16_where_it_can(kind, modern, expected, monkeypatch):
-    """Emulated on a card before Ampere, it would be slower."""
+    """Emulated on a card before Ampere, it would be slower. Of several cards, the one in use decides."""
 
-    def supported(including_emulation=True):
-        return modern or including_emulation
+    def capability(of):
+        return (8, 0) if modern == (of.index == 1) else (7, 5)
 
     asked = []
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", capability)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
     monkeypatch.setattr(torch, "autocast", lambda *args, enabled: asked.append((*args, enabled)))
-    device.autocast(torch.device(kind))
+    device.autocast(torch.device(kind, 1))
     assert asked == [(kind, torch.bfloat16, expected)]
 
 

@@ -9,10 +9,11 @@ from float64 import close, float64  # noqa: F401
 from torch import nn
 from torch.nn import functional as F
 
+from course_lib.device import choose
 from course_lib.lm import evaluate, generate
 from course_lib.neural import language_model as neural
 from course_lib.positions import SCHEMES
-from course_lib.training import MuonAdamW, adamw
+from course_lib.training import CheckpointError, GradientStep, MuonAdamW, adamw, train
 from course_lib.transformer import Architecture, TransformerLM, language_model
 from course_lib.transformer.architecture import CHOICES
 from course_lib.vocab import Characters
@@ -498,10 +499,10 @@ def test_a_long_text_is_evaluated_window_by_window(setting):
 def test_ids_may_be_numpys():
     """Of any integer type, targets as well."""
     model, ids = language_model_of("modern"), text(21)
-    short = ids.numpy().astype("int16")
-    close(model.score(short, short), model.score(ids, ids))
-    close(model.read(model.start(3), short)[0], model.score(ids)[:, -1])
-    close(model.step(model.start(3), short[:, 0])[0], model.score(ids)[:, 0])
+    for short in (ids.numpy().astype(kind) for kind in ("int16", "uint16")):
+        close(model.score(short, short), model.score(ids, ids))
+        close(model.read(model.start(3), short)[0], model.score(ids)[:, -1])
+        close(model.step(model.start(3), short[:, 0])[0], model.score(ids)[:, 0])
 
 
 @both
@@ -589,6 +590,59 @@ def test_ids_out_of_range_are_named():
     ):
         with pytest.raises(ValueError, match=f"ids run from .* to {V}: this model knows 0 to {V - 1}"):
             use()
+
+
+@pytest.mark.parametrize("length", [5, 21], ids=["within the window", "beyond"])
+def test_ids_and_targets_of_other_shapes_are_named(length):
+    model, ids = language_model_of("modern"), text(length)
+    for targets in (ids[:, 1:], ids[:1]):
+        with pytest.raises(ValueError, match=r"targets have shape .* and ids .*: expected a target for each id"):
+            model.score(ids, targets)
+    for wrong, named in ((ids[0], r"ids have shape \(\d+,\): expected \(B, T\)"), (ids > 3, "ids are torch.bool")):
+        for use in (lambda wrong=wrong: model.score(wrong), lambda wrong=wrong: model.read(model.start(3), wrong)):
+            with pytest.raises(ValueError, match=named):
+                use()
+
+
+def test_a_vocabulary_of_another_model_is_named():
+    with pytest.raises(ValueError, match=f"the model knows {V} tokens and the vocabulary 3: expected the vocabulary"):
+        generate(language_model_of("modern"), Characters("abc"), "a", 5)
+
+
+OTHERS = [{"n_heads": 2}, {"positions": "alibi"}, {"activation": "gelu"}, {"dropout": 0.5}, {"max_length": 32}]
+
+
+@pytest.mark.parametrize("other", OTHERS, ids=str)
+def test_a_checkpoint_of_another_architecture_is_refused(other, tmp_path):
+    """Its weights would fit: only its choices differ. The message names them, and is short enough to read."""
+
+    def run(**changed):
+        choices = {"d_model": D, "n_heads": 1, "d_ff": 17, "max_length": 8, "qk_norm": False} | changed
+        model = TransformerLM(V, Architecture.modern(**choices))
+        step = GradientStep(model, adamw(model, 0.01), lambda: model.loss(text(8), text(8)))
+        return train(step, 2, checkpoint=tmp_path / "c.pt")
+
+    run()
+    run()  # the same comes back
+    with pytest.raises(CheckpointError, match="is of another run: its settings is .*Architecture") as error:
+        run(**other)
+    assert len(str(error.value)) < 1200
+
+
+@pytest.mark.parametrize("where", sorted({"cpu", choose().type}))
+@both
+def test_it_trains_and_writes_where_there_is_an_accelerator(setting, where):
+    """In single precision: the loss falls, and the cache changes no token, within and beyond the window."""
+    torch.set_default_dtype(torch.float32)
+    model, ids = language_model_of(setting).to(where), text(9).to(where)
+    step = GradientStep(model, MuonAdamW(model, model.output, 0.02, 0.01), lambda: model.loss(ids[:, :-1], ids[:, 1:]))
+    losses = train(step, 40).values["loss"]
+    assert losses[-1] < 0.7 * losses[0]
+    log_p, state = model.read(model.start(3), ids)
+    for _ in range(10):
+        ids = torch.cat([ids, log_p.argmax(-1, keepdim=True)], 1)
+        log_p, state = model.step(state, ids[:, -1])
+        torch.testing.assert_close(log_p, model.score(ids)[:, -1], atol=1e-3, rtol=1e-3)
 
 
 def test_a_vocabulary_that_is_none_is_named():

@@ -1,5 +1,7 @@
 """The live curve draws what the history holds, and grows in one place."""
 
+import math
+
 import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
@@ -46,6 +48,13 @@ def shown(monkeypatch):
 def drawn(figure) -> dict[str, tuple[list[float], list[float]]]:
     (axes,) = figure.axes
     return {line.get_label(): tuple(map(list, line.get_data())) for line in axes.lines}
+
+
+@pytest.mark.parametrize("value", [math.inf, math.nan])
+def test_a_value_without_bounds_stops_no_training(value):
+    evaluations = [*HISTORY.evaluations[:-1], HISTORY.evaluations[-1] | {"validation": value}]
+    figure = LiveCurve({"n-gram": 1.5}).draw(History(HISTORY.values, evaluations, 5.0))
+    assert all(map(math.isfinite, figure.axes[0].get_ylim()))
 
 
 def test_it_draws_losses_evaluations_and_levels():

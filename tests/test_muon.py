@@ -399,6 +399,13 @@ def test_settings_tell_one_run_from_another():
     assert settings() == settings(lr=0.02, adamw_lr=0.003, momentum=0.95, weight_decay=0.0)
 
 
+@pytest.mark.parametrize("wrong", [{"lr": -1}, {"momentum": 1}, {"momentum": -0.1}, {"weight_decay": -3}], ids=str)
+def test_numbers_out_of_range_are_named(wrong):
+    ((name, value),) = wrong.items()
+    with pytest.raises(ValueError, match=f"{name} is {value}|{name} {value}"):
+        Muon([nn.Parameter(torch.zeros(2, 3))], **wrong)
+
+
 def test_it_learns():
     """Each token follows from the one before."""
     model, ids = build("normalised"), torch.arange(31)[None] % 5

@@ -187,13 +187,14 @@ def test_only_updates_count_as_time(tmp_path, monkeypatch):
 
 @pytest.fixture
 def bars(monkeypatch):
-    """Stand-ins for the progress bars, as (settings, counts)."""
+    """Stand-ins for the progress bars, as (settings, counts, what stands behind the bar at last)."""
     made = []
 
     class Bar:
         def __init__(self, **settings):
             self.counts = []
-            made.append((settings, self.counts))
+            self.shown = {}
+            made.append((settings, self.counts, self.shown))
 
         def __enter__(self):
             return self
@@ -205,7 +206,7 @@ def bars(monkeypatch):
             self.counts.append(n)
 
         def set_postfix(self, values):
-            pass
+            self.shown.update(values)
 
     monkeypatch.setattr(loop, "tqdm", Bar)
     return made
@@ -217,8 +218,9 @@ def test_progress_is_counted_in_the_unit_asked_for(unit, per_step, bars, tmp_pat
     settings = {"label": "a model"} | ({} if unit is None else {"unit": unit})
     with pytest.raises(IndexError):
         train(Walk([1] * 4), 7, checkpoint=tmp_path / "c.pt", checkpoint_every=3, **settings)
-    train(Walk([1] * 4), 7, checkpoint=tmp_path / "c.pt", **settings)
-    for (given, counts), begin, end in zip(bars, (0, 3), (3, 7), strict=True):
+    losses = train(Walk([1] * 4), 7, checkpoint=tmp_path / "c.pt", **settings).values["loss"]
+    for (given, counts, shown), begin, end in zip(bars, (0, 3), (3, 7), strict=True):
+        assert float(shown["loss"]) == pytest.approx(losses[end - 1], rel=1e-3)
         assert (given["total"], given["initial"]) == (7 * per_step, begin * per_step)
         assert (given["desc"], given["unit"].strip()) == ("a model", "steps" if unit is None else "tokens")
         assert sum(counts) == (end - begin) * per_step

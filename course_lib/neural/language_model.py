@@ -51,7 +51,7 @@ class NeuralLanguageModel(nn.Module):
         ids, parts = self._checked(ids), []
         if not ids.shape[1]:
             raise ValueError("there are no ids to score: expected (B, T) with T ≥ 1")
-        targets = None if targets is None else self._checked(targets)
+        targets = self._checked_targets(targets, ids)
         length = max(1, PIECE // max(1, len(ids) * self.vocab_size))
         with without_dropout(self):
             state = self.start(len(ids))
@@ -81,14 +81,27 @@ class NeuralLanguageModel(nn.Module):
     def _checked(self, ids: Tensor) -> Tensor:
         """The ids where the model computes. They are checked where they come from: a device need not be waited for."""
         ids = torch.as_tensor(ids)
-        if ids.is_floating_point() or ids.is_complex():
+        if ids.is_floating_point() or ids.is_complex() or ids.dtype == torch.bool:
             raise ValueError(f"ids are {ids.dtype}: expected whole numbers, as a vocabulary's `encode` gives them")
+        if ids.ndim != 2:
+            raise ValueError(f"ids have shape {tuple(ids.shape)}: expected (B, T), a row for each text of the batch")
+        ids = ids.long()
         if ids.numel() and not 0 <= ids.min() <= ids.max() < self.vocab_size:
             raise ValueError(
                 f"ids run from {ids.min()} to {ids.max()}: this model knows 0 to {self.vocab_size - 1}; "
                 "encode the text with the vocabulary that the model was made for"
             )
-        return ids.to(next(self.parameters()).device, torch.long)
+        return ids.to(next(self.parameters()).device)
+
+    def _checked_targets(self, targets: Tensor | None, ids: Tensor) -> Tensor | None:
+        if targets is None:
+            return None
+        targets = self._checked(targets)
+        if targets.shape != ids.shape:
+            raise ValueError(
+                f"targets have shape {tuple(targets.shape)} and ids {tuple(ids.shape)}: expected a target for each id"
+            )
+        return targets
 
 
 def _log_softmax(logits: Tensor) -> Tensor:

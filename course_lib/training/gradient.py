@@ -1,6 +1,6 @@
 """One step of training by gradient."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -28,10 +28,7 @@ class GradientStep:
         if clip is not None and not clip > 0:
             raise ValueError(f"clip is {clip}: expected a length above 0, or None")
         self.model, self.optimizer, self.loss, self.schedule, self.clip = model, optimizer, loss, schedule, clip
-        groups = [{name: v for name, v in group.items() if name != "params"} for group in optimizer.param_groups]
-        kinds = [type(part).__name__ for part in (model, optimizer, schedule)]
-        numbers = None if schedule is None else schedule.state_dict()
-        self.settings = repr((kinds, groups, clip, numbers))  # as they are before training changes them
+        self.settings = "\n".join(self._settings())  # as they are before training changes them
 
     def __call__(self) -> dict[str, Tensor]:
         self.model.train()
@@ -54,6 +51,20 @@ class GradientStep:
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
 
+    def _settings(self) -> Iterator[str]:
+        """One a line. Names that begin with an underscore are PyTorch's own affair."""
+        yield repr(self.model)
+        yield f"optimizer: {type(self.optimizer).__name__}"
+        for group in self.optimizer.param_groups:
+            yield from _lines({name: value for name, value in group.items() if name != "params"})
+        yield f"schedule: {type(self.schedule).__name__}"
+        yield from _lines({} if self.schedule is None else self.schedule.state_dict())
+        yield f"clip: {self.clip}"
+
     def _parts(self) -> dict:
         parts = {"model": self.model, "optimizer": self.optimizer, "schedule": self.schedule}
         return {name: part for name, part in parts.items() if part is not None}
+
+
+def _lines(numbers: dict) -> Iterator[str]:
+    return (f"{name}: {value}" for name, value in numbers.items() if not name.startswith("_"))

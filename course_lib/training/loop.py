@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from itertools import zip_longest
 from numbers import Integral
 from pathlib import Path
 from typing import Protocol
@@ -183,6 +184,7 @@ class _Run:
         state = file.load(self.path, expected={"run": {}, "progress": {}, "update": self.update.state_dict()})
         for name, value in self.of_run().items():
             if value != (there := state["run"].get(name)):
+                there, value = _first_difference(str(there), str(value))
                 raise file.CheckpointError(
                     f"{self.path} is of another run: its {name} is {there}, here it is {value}. "
                     "Name another file, or delete this one"
@@ -200,6 +202,12 @@ class _Run:
     def _advice(self) -> str:
         kept = "" if self.saved_at is None else f"; {self.path} keeps the state after {self.saved_at} steps"
         return f"a lower learning rate, a warm-up or clipping often helps{kept}"
+
+
+def _first_difference(a: str, b: str) -> tuple[str, str]:
+    """The first lines in which two texts differ."""
+    pairs = zip_longest(a.splitlines(), b.splitlines(), fillvalue="nothing")
+    return next((one.strip(), other.strip()) for one, other in pairs if one != other)
 
 
 def _not_finite(state, where: str = "") -> str:

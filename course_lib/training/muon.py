@@ -33,7 +33,7 @@ class Muon(torch.optim.Optimizer):
     at once, and in float32 where bfloat16 is slow (benchmarks/transformer.py has their times).
 
     A matrix (m, n) moves by lr · √max(1, m/n) · U Vᵀ, after it has shrunk by lr · weight_decay of itself. Raises
-    ValueError for a parameter that is no matrix.
+    ValueError for a parameter that is no matrix, and for numbers out of range.
     """
 
     def __init__(
@@ -42,6 +42,10 @@ class Muon(torch.optim.Optimizer):
         for parameter in matrices:
             if parameter.ndim != 2:
                 raise ValueError(f"a parameter has shape {tuple(parameter.shape)}: Muon is for matrices; give it AdamW")
+        if not (lr >= 0 and 0 <= momentum < 1 and weight_decay >= 0):
+            raise ValueError(
+                f"lr is {lr}, momentum {momentum}, weight_decay {weight_decay}: expected 0 or more, momentum below 1"
+            )
         super().__init__(matrices, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()

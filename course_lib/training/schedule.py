@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from course_lib.sizes import require_sizes
+
 DECAYS = ("linear", "cosine")
 
 
@@ -28,6 +30,7 @@ class Decay:
     final: float
 
     def __post_init__(self):
+        require_sizes(n_steps=self.n_steps)
         if self.decay not in DECAYS:
             raise ValueError(f"decay {self.decay!r}: expected {' or '.join(map(repr, DECAYS))}")
         if not (0 <= self.warm_up < 1 and 0 <= self.final <= 1):

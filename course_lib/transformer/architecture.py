@@ -22,7 +22,7 @@ class Architecture:
     connection (Vaswani et al. 2017). normalisation: "layer" (Ba et al. 2016) or "rms", by the root mean square alone
     (Zhang and Sennrich 2019). activation: of the feed-forward network: "relu", "gelu" (Hendrycks and Gimpel 2016) or
     "relu2", max(0, x)² (So et al. 2021). bias: whether projections have one. qk_norm: queries and keys are normalised,
-    too (Henry et al. 2020). dropout: of each sub-layer's output and of the embeddings (Vaswani et al. 2017, 5.4);
+    too (after Henry et al. 2020). dropout: of each sub-layer's output and of the embeddings (Vaswani et al. 2017, 5.4);
     shared_dropout: with one mask for all places of a sequence (`SharedDropout`).
     init: how weights begin, "pytorch", "gpt2" or "zero_outputs" (`initialise`). max_length: most tokens seen at once.
     Of a language model only: tied: the logits are products with the embeddings themselves (Press and Wolf 2017);
@@ -50,7 +50,8 @@ class Architecture:
 
     @classmethod
     def textbook(cls, **sizes) -> Self:
-        """As in GPT-2 (Radford et al. 2019): learned positions, layer normalisation, GELU, tied; d_ff = 4 d_model."""
+        """As in GPT-2 (Radford et al. 2019): learned positions, layer normalisation, GELU (there by its tanh form),
+        tied; d_ff = 4 d_model."""
         choices = {"positions": "learned", "activation": "gelu", "init": "gpt2", "tied": True}
         return cls(**choices | _four_times(sizes))
 

@@ -107,8 +107,8 @@ def initialise(model: nn.Module, init: str) -> None:
     """Set how the weights of a model begin, by the name in `Architecture.init`.
 
     "pytorch":      as PyTorch's layers begin: embeddings with variance 1, projections with 1 / (3 · inputs).
-    "gpt2":         all matrices normal with standard deviation 0.02, the last one of each sub-layer divided by the root
-                    of how many add up (Radford et al. 2019, section 2.3); biases 0.
+    "gpt2":         all matrices normal with standard deviation 0.02 (as in GPT-2's code), the last one of each
+                    sub-layer divided by the root of how many add up (Radford et al. 2019, section 2.3); biases 0.
     "zero_outputs": as PyTorch's layers, then `zero_outputs`.
     """
     if init == "gpt2":
@@ -147,6 +147,7 @@ class Stack(nn.Module):
     def __init__(self, architecture: Architecture, cross: bool = False):
         super().__init__()
         a = architecture
+        self.architecture = a
         self.positions = positions(a.positions, a.d_model, a.n_heads, a.max_length)
         self.dropout = dropout(architecture)
         self.blocks = nn.ModuleList(Block(a, self.positions, cross) for _ in range(a.n_layers))
@@ -174,6 +175,9 @@ class Stack(nn.Module):
             x, memory = block(x, before, source, mask, source_mask, causal)
             memories.append(memory)
         return self.norm(x), memories
+
+    def extra_repr(self) -> str:  # the layers do not show it all, and a checkpoint must know its model
+        return repr(self.architecture)
 
     def look_at(self, source: Tensor) -> list[KeyValueCache]:
         """The keys and values that each block's cross-attention makes of an encoder's output (B, S, d_model).

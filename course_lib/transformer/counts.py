@@ -31,7 +31,8 @@ def forward_flops_per_token(vocab_size: int, a: Architecture, length: int) -> in
     (a product and a sum), and in each layer 2 · 2 · length · d_model for Q Kᵀ and for the weights times V.
 
     (A causal kernel skips up to half of the latter.) Training costs three times that: backwards, each product needs two
-    more, one for the gradient of either factor. Without the attention term: 6 N per token (Kaplan et al. 2020, 2.1).
+    more, one for the gradient of either factor. Without the attention term: 6 N per token (Kaplan et al. 2020, 2.1,
+    whose N leaves out the output layer, too).
     """
     return 2 * n_matrix_parameters(vocab_size, a) + a.n_layers * 4 * length * a.d_model
 
@@ -55,5 +56,6 @@ def training_bytes(n: int, averages: int = 2) -> int:
 
 
 def cache_bytes(a: Architecture, length: int, batch_size: int = 1, bytes_per_number: int = 4) -> int:
-    """Memory of a full key–value cache: a key and a value of d_model numbers, per token and layer."""
+    """Memory of a full key–value cache: a key and a value of d_model numbers, per token and layer. While it grows token
+    by token, its buffers may hold up to twice that."""
     return bytes_per_number * 2 * a.n_layers * a.d_model * length * batch_size

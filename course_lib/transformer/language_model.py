@@ -89,7 +89,7 @@ class TransformerLM(NeuralLanguageModel):
     def score(self, ids: Tensor, targets: Tensor | None = None) -> Tensor:
         """As `advance` reads: in windows that overlap by half, of which many are computed at a time."""
         ids = self._checked(ids)
-        targets = None if targets is None else self._checked(targets)
+        targets = self._checked_targets(targets, ids)
         (B, T), half = ids.shape, self.window // 2
         if T <= self.window:
             return super().score(ids, targets)
