@@ -2,8 +2,9 @@
 
     python benchmarks/recorded_runs.py [beginning of a name]
 
-Delete a file there to have it made again. `ten_minutes…` and `six_minutes…` want a machine with nothing else to do: their times are shown.
-`gpu…` wants a GPU. All want a clean working tree, so that the commit they are kept with is the code that ran.
+Delete a file there to have it made again. `ten_minutes…` and `six_minutes…` want a machine with nothing else to do:
+their times are shown. `gpu…` wants a GPU. All want a clean working tree, so that the commit they are kept with is the
+code that ran.
 """
 
 import sys
