@@ -54,7 +54,7 @@ def wanted() -> dict[str, tuple[str, dict]]:
     for seed in SEEDS:
         runs[f"ten_minutes-shakespeare-{seed}"] = ("ten_minutes", {"seed": seed})
         runs[f"ten_minutes-tiny_shakespeare-{seed}"] = ("ten_minutes", TINY | {"seed": seed})
-        runs[f"six_minutes-tiny_shakespeare-{seed}"] = ("ten_minutes", TINY | {"n_steps": 1000, "seed": seed})
+        runs[f"six_minutes-tiny_shakespeare-{seed}"] = ("ten_minutes", TINY | {"n_steps": 850, "seed": seed})
         for name, taken_back in CHOICES.items():
             runs[f"choice-{name}-{seed}"] = ("cpu", SMALL | taken_back | {"seed": seed})
         runs[f"choice-textbook-{seed}"] = ("textbook", SMALL | TEXTBOOK | {"seed": seed})
