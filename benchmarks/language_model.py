@@ -106,8 +106,7 @@ def generate_both(repeats: int, n_tokens: int = 1000) -> None:
 
 def _seconds_of_last(model: TransformerLM, ids: torch.Tensor, n: int = 20) -> list[float]:
     """Median seconds for a token after ids (1, T), with the text before it in the cache, and without a cache."""
-    text, state = ids[:, : -n - 1], None
-    _, state = model.read(model.start(1), text)
+    _, state = model.read(model.start(1), ids[:, : -n - 1])
     _, state = model.step(state, ids[:, -1])  # makes room in the cache for as much again
     seconds = []
 
