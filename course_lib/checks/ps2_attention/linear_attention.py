@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from course_lib.checks.case import Case
-from course_lib.checks.ps2_attention.tensors import compare_tensors
+from course_lib.checks.tensors import compare_tensors
 
 NAME = "linear_attention"
 LN2 = math.log(2)

@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from course_lib.checks.case import Case
-from course_lib.checks.ps2_attention.tensors import compare_tensors
+from course_lib.checks.tensors import compare_tensors
 
 NAME = "multi_head_attention"
 LN3, ROOT2 = math.log(3), math.sqrt(2)

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from course_lib.checks.case import Case
 from course_lib.checks.ps2_attention import scale
-from course_lib.checks.ps2_attention.tensors import compare_tensors
+from course_lib.checks.tensors import compare_tensors
 
 NAME = "multi_source_attention"
 LN2, LN3 = math.log(2), math.log(3)

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from course_lib.checks.case import Case
 from course_lib.checks.ps2_attention import scale
-from course_lib.checks.ps2_attention.tensors import compare_tensors
+from course_lib.checks.tensors import compare_tensors
 
 NAME = "sliding_window_attention"
 LN3 = math.log(3)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from course_lib.checks.case import Case
-from course_lib.checks.ps2_attention.tensors import compare_tensors
+from course_lib.checks.tensors import compare_tensors
 
 NAME = "convolve"
 SIZE = "The result has the shape (N, K, H', W'), with H' = ⌊(H + 2 padding − h) / stride⌋ + 1, and W' likewise."
