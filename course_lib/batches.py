@@ -1,4 +1,4 @@
-"""Training batches: blocks of a running text that start at random places, and pairs of a source and a target."""
+"""Training batches: blocks of a running text from random places, pairs of a source and a target, and images."""
 
 from collections.abc import Sequence
 from numbers import Integral
@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from course_lib.data.images import Images, scaled
 from course_lib.sizes import require_sizes
 
 
@@ -120,3 +121,26 @@ def _padded(rows: Sequence[np.ndarray], lengths: np.ndarray, padding: int) -> Te
     table = np.full((len(rows), lengths.max()), padding)
     table[np.arange(lengths.max()) < lengths[:, None]] = np.concatenate(rows)
     return torch.from_numpy(table)
+
+
+class ImageBatches:
+    """Batches of images and their labels: each call draws `batch_size` of them from `device`'s global generator, all
+    equally likely, and gathers them there: images (N, C, H, W), −1 … 1, channels last, and labels (N,).
+
+    Raises ValueError for no images and for batches of fewer than 2: batch normalisation compares the images of a batch.
+    """
+
+    def __init__(self, images: Images, batch_size: int, device: torch.device | str = "cpu"):
+        require_sizes(batch_size=batch_size)
+        if not len(images):
+            raise ValueError("there are no images: expected 1 or more to draw batches from")
+        if batch_size < 2:
+            raise ValueError(
+                f"batch_size is {batch_size}: batch normalisation compares the images of a batch, so it needs 2 or more"
+            )
+        self.pixels = images.pixels.to(device, memory_format=torch.channels_last)
+        self.labels, self.batch_size = images.labels.to(device), batch_size
+
+    def __call__(self) -> tuple[Tensor, Tensor]:
+        rows = torch.randint(len(self.labels), (self.batch_size,), device=self.labels.device)
+        return scaled(self.pixels[rows]), self.labels[rows]

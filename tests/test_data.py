@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from course_lib.data import DataError, datasets, fetch_all, load
+from course_lib.data import DataError, classics, datasets, fetch_all, load
 from course_lib.data.fetch import sources
 from course_lib.data.split import shuffled
 from course_lib.paths import ROOT, data_folder
@@ -89,7 +89,7 @@ def test_python_docs_is_cut_between_topics():
 
 
 def test_the_cards_state_true_figures():
-    for name in ("shakespeare", "first_names", "surnames", "pronunciations", "chinese_reviews"):
+    for name in ("shakespeare", "first_names", "surnames", "pronunciations", "chinese_reviews", "digits", "icons"):
         real(name)
     cards = doctest.testfile(str(ROOT / "data" / "README.md"), module_relative=False, encoding="utf-8")
     assert cards.attempted > 20 and cards.failed == 0
@@ -97,7 +97,7 @@ def test_the_cards_state_true_figures():
 
 def test_sources_name_every_set_and_its_files():
     listed = {dataset.name for dataset in datasets()}
-    assert listed == {*sources(), "python_docs"}
+    assert listed == {*sources(), "python_docs", *classics.KINDS}
     assert len(sources()["shakespeare"]["files"]) == 42
     for source in sources().values():
         digests = [*source["files"].values(), *([source["sha256"]] if "project" in source else [])]

@@ -169,6 +169,28 @@ def test_a_language_model_is_not_trained_with_values_that_make_no_sense(name, va
     assert str(value) in str(error.value) and "expected" in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("generator_kind", "lstm"),
+        ("discriminator_kind", "embedding"),
+        ("generator_rate", 2.0),
+        ("discriminator_rate", float("nan")),
+        ("average", 1.0),
+        ("beta1", -0.1),
+        ("batch_size", 1),
+        ("n_latent", 0),
+        ("n_steps", 0),
+        ("n_judged", 128),
+        ("seed", -1),
+    ],
+)
+def test_a_gan_is_not_trained_with_values_that_make_no_sense(name, value):
+    with pytest.raises(ValueError, match=name) as error:
+        checked_by(NOTEBOOKS / RUNS / "train_gan.ipynb", {name: value})
+    assert str(value) in str(error.value) and "expected" in str(error.value)
+
+
 @every_notebook
 def test_nothing_is_stored_that_is_large_or_of_one_machine_only(lesson, notebook):
     assert lesson.stat().st_size < 1_000_000

@@ -4,10 +4,11 @@ import difflib
 import os
 import reprlib
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from course_lib.data import documents, pairs, text
+from course_lib.data import classics, documents, images, pairs, text
 from course_lib.data.fetch import fetch, on_disk, sources
 from course_lib.data.files import DataError
 from course_lib.data.split import Split
@@ -20,6 +21,14 @@ CATALOG = {
     "surnames": (documents.surnames, "88,799 surnames of the US Census of 1990"),
     "pronunciations": (pairs.pronunciations, "117,493 English words and how they are pronounced"),
     "chinese_reviews": (documents.chinese_reviews, "17,410 paragraphs of Chinese customer reviews"),
+    "digits": (images.digits, "5,000 handwritten digits of MNIST, 28×28, grey"),
+    "icons": (images.icons, "1,859 colour icons of OpenMoji, 32×32"),
+    "mnist": (partial(classics.classic, "mnist"), "all 70,000 digits of MNIST, 28×28, grey, by torchvision"),
+    "fashion_mnist": (
+        partial(classics.classic, "fashion_mnist"),
+        "70,000 pictures of clothes, 28×28, grey, by torchvision",
+    ),
+    "cifar10": (partial(classics.classic, "cifar10"), "60,000 photographs of 10 kinds, 32×32, colour, by torchvision"),
 }
 
 
@@ -33,12 +42,13 @@ class DataSet(NamedTuple):
 
 def datasets() -> list[DataSet]:
     """Every data set, and whether it is on disk now."""
-    here = ["python_docs", *on_disk()]
+    here = ["python_docs", *on_disk(), *classics.here()]
     return [DataSet(name, about, name in here) for name, (_, about) in CATALOG.items()]
 
 
 def load(name_or_path: str | Path) -> Split:
-    """A data set by name, or any UTF-8 text file or folder of *.txt by path; a name wins over a path.
+    """A data set by name, or by path: a UTF-8 text file, a folder of *.txt, or a folder of pictures; a name wins over a
+    path.
 
     A set that is not on disk is fetched first. Raises DataError for an unknown name, a path that does not
     exist, and data that cannot be used.
@@ -49,7 +59,8 @@ def load(name_or_path: str | Path) -> Split:
         return CATALOG[name_or_path][0]()
     path = Path(name_or_path).expanduser()
     if os.path.exists(path):
-        return text.from_path(path)
+        pictures = path.is_dir() and not any(path.rglob("*.txt")) and images.has_pictures(path)
+        return images.from_folder(path) if pictures else text.from_path(path)
     if isinstance(name_or_path, Path) or any(mark in name_or_path for mark in ("/", "\\", ".txt")):
         raise DataError(
             f"the path {str(name_or_path)!r} does not exist (working folder: {Path.cwd()}). "
@@ -67,6 +78,8 @@ def fetch_all(names: Iterable[str] | None = None) -> dict[str, list[str]]:
     for name in names:
         if name not in CATALOG:
             raise _unknown(name)
+    for name in (name for name in names if name in classics.KINDS):
+        classics.classic(name)
     return {name: fetch(name) if name in sources() else [] for name in names}
 
 
@@ -75,5 +88,5 @@ def _unknown(name: object) -> DataError:
     meant = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
     return DataError(
         f"no data set is called {reprlib.repr(name)}.{meant} "
-        f"There are: {', '.join(CATALOG)}; or name the path of a text file or folder."
+        f"There are: {', '.join(CATALOG)}; or name the path of a text file, or of a folder of texts or pictures."
     )

@@ -54,9 +54,7 @@ class GradientStep:
     def _settings(self) -> Iterator[str]:
         """One a line. Names that begin with an underscore are PyTorch's own affair."""
         yield repr(self.model)
-        yield f"optimizer: {type(self.optimizer).__name__}"
-        for group in self.optimizer.param_groups:
-            yield from _lines({name: value for name, value in group.items() if name != "params"})
+        yield from settings_of(self.optimizer)
         yield f"schedule: {type(self.schedule).__name__}"
         yield from _lines({} if self.schedule is None else self.schedule.state_dict())
         yield f"clip: {self.clip}"
@@ -64,6 +62,13 @@ class GradientStep:
     def _parts(self) -> dict:
         parts = {"model": self.model, "optimizer": self.optimizer, "schedule": self.schedule}
         return {name: part for name, part in parts.items() if part is not None}
+
+
+def settings_of(optimizer: torch.optim.Optimizer) -> Iterator[str]:
+    """Its kind and the numbers of its groups, one a line."""
+    yield f"optimizer: {type(optimizer).__name__}"
+    for group in optimizer.param_groups:
+        yield from _lines({name: value for name, value in group.items() if name != "params"})
 
 
 def _lines(numbers: dict) -> Iterator[str]:
