@@ -479,3 +479,8 @@ def test_a_relative_data_folder_is_the_same_from_every_working_directory(tmp_pat
     assert data_folder() == (Path.home() / "data").resolve()
     monkeypatch.setenv("COURSE_DATA", str(tmp_path))
     assert data_folder() == tmp_path.resolve()
+
+
+def test_optional_sets_are_those_of_other_hosts():
+    optional = {dataset.name for dataset in datasets() if dataset.optional}
+    assert optional == {"tiny_shakespeare", *classics.KINDS}

@@ -33,17 +33,22 @@ CATALOG = {
 
 
 class DataSet(NamedTuple):
-    """One line of the catalog."""
+    """One line of the catalog. optional: `make data` leaves it to its first use, as it comes from another host."""
 
     name: str
     about: str
     on_disk: bool
+    optional: bool
 
 
 def datasets() -> list[DataSet]:
     """Every data set, and whether it is on disk now."""
+    archives = _archives()
     here = ["python_docs", *on_disk(), *classics.here()]
-    return [DataSet(name, about, name in here) for name, (_, about) in CATALOG.items()]
+    return [
+        DataSet(name, about, name in here, name not in ("python_docs", *archives))
+        for name, (_, about) in CATALOG.items()
+    ]
 
 
 def load(name_or_path: str | Path) -> Split:
@@ -74,13 +79,18 @@ def fetch_all(names: Iterable[str] | None = None) -> dict[str, list[str]]:
 
     Returns the files fetched for each set, none where they were already there. Raises DataError.
     """
-    names = list(names or (name for name, source in sources().items() if "project" in source))
+    names = list(names or _archives())
     for name in names:
         if name not in CATALOG:
             raise _unknown(name)
     for name in (name for name in names if name in classics.KINDS):
         classics.classic(name)
     return {name: fetch(name) if name in sources() else [] for name in names}
+
+
+def _archives() -> list[str]:
+    """The sets that come from the package registry."""
+    return [name for name, source in sources().items() if "project" in source]
 
 
 def _unknown(name: object) -> DataError:
