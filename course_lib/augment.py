@@ -11,8 +11,8 @@ def random_affine(
     images: Tensor, degrees: float = 12.0, scale: float = 0.12, shear: float = 0.15, shift: float = 0.08
 ) -> Tensor:
     """Each image (N, C, H, W) turned, scaled, sheared and shifted by its own random amounts, all uniform and up to:
-    `degrees` either way, 1 ± `scale` in size, `shear` of its height sidewards, `shift` of its side. What comes in from
-    outside is the edge's colour. One call for the whole batch, on its device.
+    `degrees` either way (of square images), 1 ± `scale` in size, `shear` of its height sidewards, `shift` of its side.
+    What comes in from outside is the edge's colour. One call for the whole batch, on its device.
     """
 
     def uniform(most: float) -> Tensor:
@@ -24,4 +24,7 @@ def random_affine(
     # from −1 to 1, so that a whole side is 2.
     rows = [cos, slant * cos - sin, 2 * uniform(shift), sin, slant * sin + cos, 2 * uniform(shift)]
     grid = F.affine_grid(torch.stack(rows, 1).view(-1, 2, 3), list(images.shape), align_corners=False)
-    return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+    x, y = grid.unbind(-1)
+    height, width = images.shape[2:]  # not padding_mode="border", which not all of PyTorch's devices know
+    grid = torch.stack([x.clamp(1 / width - 1, 1 - 1 / width), y.clamp(1 / height - 1, 1 - 1 / height)], -1)
+    return F.grid_sample(images, grid, align_corners=False)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from course_lib.data.images import Images, scaled
+from course_lib.device import image_format
 from course_lib.sizes import require_sizes
 
 
@@ -125,20 +126,19 @@ def _padded(rows: Sequence[np.ndarray], lengths: np.ndarray, padding: int) -> Te
 
 class ImageBatches:
     """Batches of images and their labels: each call draws `batch_size` of them from `device`'s global generator, all
-    equally likely, and gathers them there: images (N, C, H, W), −1 … 1, channels last, and labels (N,).
+    equally likely, and gathers them there: images (N, C, H, W), −1 … 1, and labels (N,).
 
     Raises ValueError for no images and for batches of fewer than 2: batch normalisation compares the images of a batch.
     """
 
     def __init__(self, images: Images, batch_size: int, device: torch.device | str = "cpu"):
-        require_sizes(batch_size=batch_size)
         if not len(images):
             raise ValueError("there are no images: expected 1 or more to draw batches from")
         if batch_size < 2:
             raise ValueError(
                 f"batch_size is {batch_size}: batch normalisation compares the images of a batch, so it needs 2 or more"
             )
-        self.pixels = images.pixels.to(device, memory_format=torch.channels_last)
+        self.pixels = images.pixels.to(device, memory_format=image_format(torch.device(device)))
         self.labels, self.batch_size = images.labels.to(device), batch_size
 
     def __call__(self) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,7 @@ from course_lib.augment import random_affine
 from course_lib.batches import ImageBatches
 from course_lib.cnn import ConvNet
 from course_lib.data.images import Images, scaled
-from course_lib.device import autocast
+from course_lib.device import autocast, image_format
 from course_lib.training import GradientStep, History, adamw, train, warm_up_then_decay
 
 
@@ -34,19 +34,25 @@ RECIPE = Recipe()
 def train_classifier(
     images: Images, recipe: Recipe = RECIPE, device: torch.device | str = "cpu"
 ) -> tuple[ConvNet, History]:
-    """A network that tells the classes of these images apart, in evaluation mode, and how its training went."""
+    """A network that tells the classes of these images apart, in evaluation mode, and how its training went. Raises
+    ValueError for images of one class."""
+    if len(images.classes) < 2:
+        raise ValueError(
+            "the images have 1 class: a classifier needs 2 or more; sort pictures into a folder for each class"
+        )
     device = torch.device(device)
     torch.manual_seed(recipe.seed)
     network = ConvNet(images.pixels.shape[1], len(images.classes), recipe.width)
-    network = network.to(device, memory_format=torch.channels_last)
+    network = network.to(device, memory_format=image_format(device))
     batch = ImageBatches(images, recipe.batch_size, device)
     optimizer = adamw(network, recipe.learning_rate, recipe.weight_decay)
     schedule = warm_up_then_decay(optimizer, recipe.n_steps, warm_up=0.3)
 
     def loss() -> Tensor:
-        moving, labels = batch()
+        still, labels = batch()
+        moved = random_affine(still)  # not within autocast: places need all their digits
         with autocast(device):
-            logits = network(random_affine(moving))
+            logits = network(moved)
         return F.cross_entropy(logits.float(), labels, label_smoothing=recipe.smoothing)
 
     history = train(GradientStep(network, optimizer, loss, schedule), recipe.n_steps, seed=recipe.seed)

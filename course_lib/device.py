@@ -45,6 +45,12 @@ def autocast(device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=bfloat16_pays(device))
 
 
+def image_format(device: torch.device) -> torch.memory_format:
+    """The order of images in memory that convolutions like: channels last, but on MPS, where several versions of
+    PyTorch then compute wrong gradients of batch normalisation."""
+    return torch.contiguous_format if device.type == "mps" else torch.channels_last
+
+
 def seed_everything(seed: int) -> None:
     """Seed the generators of Python, NumPy and PyTorch (every device); 0 <= seed < 2**32, else ValueError."""
     if not 0 <= seed < 2**32:

@@ -12,6 +12,7 @@ from course_lib.atomic import write_whole
 from course_lib.classifier import RECIPE, Recipe, train_classifier
 from course_lib.cnn import ConvNet
 from course_lib.data.images import Images
+from course_lib.device import image_format
 from course_lib.paths import data_folder
 
 # As it is when it is loaded: a file may be edited while a notebook goes on with the old code.
@@ -22,13 +23,13 @@ def feature_network(images: Images, recipe: Recipe = RECIPE, device: torch.devic
     """The classifier that `train_classifier` makes of these images, from data/feature_networks/ if it is there; else
     trained and kept there. Its file is named by the code, the images and the recipe, so that another recipe, like that
     of a quick check, never writes what this one reads. A file that cannot be read is made again; where none can be
-    written, a notice says so.
+    written, a notice says so. (Training seeds the global generators, finding a file does not.)
     """
     path = _path(images, recipe)
     network = ConvNet(images.pixels.shape[1], len(images.classes), recipe.width)
     try:
         network.load_state_dict(torch.load(io.BytesIO(path.read_bytes()), map_location="cpu", weights_only=True))
-        return network.to(device, memory_format=torch.channels_last).eval()
+        return network.to(device, memory_format=image_format(torch.device(device))).eval()
     except FileNotFoundError:
         pass
     except Exception as error:  # which one depends on where the file is damaged

@@ -1,7 +1,8 @@
 """How far generated images are from real ones, by features of both: no single image is judged, the two crowds are.
 
 Features are (N, d), one row per image, from a network that knows such images (`course_lib.feature_network`).
-Distances from other features, another N or another network are other numbers: never compare across them.
+Distances from other features, another N or another network are other numbers: never compare across them. (Published
+FID and KID take features of a network trained on ImageNet.)
 """
 
 import torch
@@ -21,7 +22,7 @@ def frechet(a: Tensor, b: Tensor) -> float:
                 f"the {name} set has {len(x)} rows of {x.shape[1]} features: a covariance needs more rows than "
                 f"features; take {x.shape[1] + 1} images or more"
             )
-    cov_a, cov_b = (torch.cov(x.T).view(2 * x.shape[1:]) for x in (a, b))  # of one feature torch.cov is a number
+    cov_a, cov_b = (torch.atleast_2d(torch.cov(x.T)) for x in (a, b))  # of one feature torch.cov is a number
     # (Σ_a Σ_b)^½ has the trace of (S Σ_b S)^½ with S = Σ_a^½, and that matrix is symmetric: eigenvalues are enough.
     values, vectors = torch.linalg.eigh(cov_a)
     root = vectors * values.clamp(min=0).sqrt() @ vectors.T
@@ -32,7 +33,7 @@ def frechet(a: Tensor, b: Tensor) -> float:
 
 def kid(a: Tensor, b: Tensor) -> float:
     """Kernel inception distance: the squared maximum mean discrepancy under k(x, y) = (x·y / d + 1)³, without bias
-    (Bińkowski et al. 2018, equation 4, section 3). Around 0 for two sets of one kind, and also below.
+    (Bińkowski et al. 2018, sections 2.1 and 4). Around 0 for two sets of one kind, and also below.
     """
     a, b = _checked(a, b)
     if min(len(a), len(b)) < 2:

@@ -71,6 +71,9 @@ def test_scaled_pixels_fill_the_range_of_tanh_and_go_back():
     assert to_pixels(torch.tensor([-3.0, 3.0])).tolist() == [0, 255]
     with pytest.raises(DataError, match="torch.float32.*uint8"):
         scaled(torch.rand(1, 1, 4, 4))
+    for bad in (pixels, torch.tensor([0.0, float("nan")])):
+        with pytest.raises(DataError, match="finite"):
+            to_pixels(bad)
 
 
 def test_a_batch_is_drawn_from_all_images_and_in_range():
@@ -106,9 +109,11 @@ def test_each_class_is_split_alike_whatever_the_order():
 
 
 def test_an_image_that_is_there_twice_is_in_one_part_only():
-    some = images(n=30, side=8, classes=1)
-    split = by_class("x", some + some, (0.6, 0.2))
-    assert [len(part) for part in (split.train, split.validation, split.test)] == [18, 6, 6]
+    some = images(n=30, side=8, classes=2)
+    other_class = Images(some.pixels, 1 - some.labels, some.classes)
+    split = by_class("x", some + some + other_class, (0.6, 0.2))
+    parts = (split.train, split.validation, split.test)
+    assert len(torch.unique(torch.cat([part.pixels for part in parts]).flatten(1), dim=0)) == sum(map(len, parts)) == 30
 
 
 def test_digits_are_mnists():
@@ -145,14 +150,17 @@ def test_a_folder_of_pictures_is_a_data_set(tmp_path):
 
 def test_what_is_transparent_becomes_white_and_the_middle_is_kept(tmp_path):
     for i in range(10):
-        picture(tmp_path / f"{i}.png", (i, 0, 0, 0), mode="RGBA")
+        clear = Image.new("RGBA", (32, 32), (9, 9, 9, 0))
+        clear.paste((25 * i, 0, 0, 255), (10, 10, 20, 20))
+        clear.save(tmp_path / f"{i}.png")
     wide = Image.new("RGB", (90, 30), "white")
     wide.paste("black", (30, 0, 60, 30))
     wide.save(tmp_path / "wide.png")
     split = data.load(str(tmp_path))
     whole = split.train + split.validation + split.test
     assert whole.classes == (tmp_path.name,)
-    assert sorted({int(image.float().mean()) for image in whole.pixels}) == [0, 255]
+    corners = whole.pixels[:, :, 2, 2]
+    assert len(whole) == 11 and sorted(corners.float().mean(1).tolist()) == [0, *[255] * 10]
 
 
 def test_folders_that_hold_too_little_or_nothing_readable_are_refused(tmp_path):
@@ -163,8 +171,11 @@ def test_folders_that_hold_too_little_or_nothing_readable_are_refused(tmp_path):
         (tmp_path / f"{i}.png").write_bytes(b"no picture")
     with pytest.raises(DataError, match="0.png is no picture that can be read"):
         data.load(tmp_path)
+    (tmp_path / "notes.txt").write_text("a text")
+    with pytest.raises(DataError, match="texts .* and pictures"):
+        data.load(tmp_path)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="empty"):
+    with pytest.raises(DataError, match=r"no \*.txt"):
         data.load(tmp_path / "empty")
 
 

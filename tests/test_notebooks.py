@@ -181,7 +181,7 @@ def test_a_language_model_is_not_trained_with_values_that_make_no_sense(name, va
         ("batch_size", 1),
         ("n_latent", 0),
         ("n_steps", 0),
-        ("n_judged", 128),
+        ("n_judged", 100),
         ("seed", -1),
     ],
 )

@@ -64,8 +64,11 @@ def load(name_or_path: str | Path) -> Split:
         return CATALOG[name_or_path][0]()
     path = Path(name_or_path).expanduser()
     if os.path.exists(path):
-        pictures = path.is_dir() and not any(path.rglob("*.txt")) and images.has_pictures(path)
-        return images.from_folder(path) if pictures else text.from_path(path)
+        if not (path.is_dir() and images.has_pictures(path)):
+            return text.from_path(path)
+        if any(path.rglob("*.txt")):
+            raise DataError(f"the folder {path} holds texts (*.txt) and pictures: move one of the two elsewhere.")
+        return images.from_folder(path)
     if isinstance(name_or_path, Path) or any(mark in name_or_path for mark in ("/", "\\", ".txt")):
         raise DataError(
             f"the path {str(name_or_path)!r} does not exist (working folder: {Path.cwd()}). "

@@ -21,11 +21,11 @@ def classic(name: str) -> Split:
     kind, folder = getattr(datasets, KINDS[name]), data_folder() / name
     try:
         training, test = (_images(kind(folder, train=train, download=True)) for train in (True, False))
-    except (RuntimeError, OSError) as error:  # no network, a damaged download, no room
+    except Exception as error:  # no network, no room, a file that is not whole: torchvision raises many kinds
         raise DataError(
-            f"data set {name!r} is not whole in {folder}, and fetching it failed ({error}). When you are online, run "
-            f"`course data {name}`; or copy the folder from a machine that has it. Without a network 'digits' and "
-            "'icons' work, and any folder of pictures of yours by its path."
+            f"data set {name!r} is not whole in {folder}, and fetching it failed ({error}). When online, delete "
+            f"that folder and run `course data {name}`; or copy the folder from a machine that has it. Without a "
+            "network 'digits' and 'icons' work, and any folder of pictures of yours by its path."
         ) from error
     return Split(name, training[:-VALIDATION], training[-VALIDATION:], test)
 

@@ -38,19 +38,22 @@ class Judge:
     def __call__(self, images: Tensor) -> Judgement:
         """images (N, C, H, W): generated ones, −1 … 1, or pixels (uint8). Raises ValueError for too few of them."""
         features, logits = self._look(images if images.dtype == torch.uint8 else to_pixels(images))
+        shares = _shares(logits)
         precision, recall = precision_recall(self.features, features)
         return Judgement(
             frechet(features, self.features),
             kid(features, self.features),
             precision,
             recall,
-            int((_shares(logits) >= self.share / 5).sum()),
+            int(((shares >= self.share / 5) & (shares > 0)).sum()),
             logits.softmax(1).amax(1).mean().item(),
         )
 
     def floor(self, real: Images, n: int = 1000, draws: int = 10, seed: int = 0) -> list[Judgement]:
-        """What n real images are judged at, drawn `draws` times from images that are not the held-out ones: no
-        generator can be expected to do better."""
+        """What n real images are judged at, drawn `draws` times from others than the held-out ones (for want of more,
+        from those that the network has learned from): a yardstick, no strict bound. Raises ValueError for too many."""
+        if n > len(real):
+            raise ValueError(f"n is {n}: expected {len(real)} or fewer, as there are so many images; judge fewer")
         random = torch.Generator().manual_seed(seed)
         return [self(real.pixels[torch.randperm(len(real), generator=random)[:n]]) for _ in range(draws)]
 
@@ -65,11 +68,18 @@ def _shares(logits: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def draw(generator: nn.Module, n: int, seed: int = 0) -> Tensor:
+def draw(generator: nn.Module, n: int, seed: int = 0, labels: Tensor | None = None) -> Tensor:
     """n images (n, C, H, W) on the CPU, −1 … 1, by a generator in evaluation mode. The latent vectors depend on the
-    seed alone, not on the device. Where there are classes, they take turns.
+    seed alone, not on the device. labels (n,): which class each is to be; else they take turns. Raises ValueError for a
+    generator in training mode.
     """
+    if generator.training:
+        raise ValueError(
+            "the generator is in training mode: drawing would move its batch normalisation; call .eval() first, or "
+            "draw by the step's average.network"
+        )
     device = next(generator.parameters()).device
     z = torch.randn(n, generator.n_latent, generator=torch.Generator().manual_seed(seed)).to(device)
-    labels = torch.arange(n, device=device) % max(1, getattr(generator, "n_classes", 0))
+    labels = torch.arange(n) % max(1, getattr(generator, "n_classes", 0)) if labels is None else labels
+    labels = labels.to(device)
     return torch.cat([generator(*part).float().cpu() for part in zip(z.split(500), labels.split(500), strict=True)])

@@ -1,4 +1,5 @@
-"""What generator and discriminator want. Scores are logits: σ(score) is the probability of being real."""
+"""What generator and discriminator want. But for the hinge loss, scores are logits: σ(score) is the probability of
+being real."""
 
 import torch
 from torch import Tensor, nn

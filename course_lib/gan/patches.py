@@ -11,7 +11,10 @@ PATCH = 4  # pixels on a side
 
 
 def to_patches(images: Tensor) -> Tensor:
-    """Images (N, C, H, W) → patches (N, H W / 16, 16 C), row by row."""
+    """Images (N, C, H, W) → patches (N, H W / 16, 16 C), row by row. Raises ValueError for sides that 4 does not
+    divide."""
+    if images.shape[2] % PATCH or images.shape[3] % PATCH:
+        raise ValueError(f"images have shape {tuple(images.shape)}: expected sides that {PATCH} divides, like 28 or 32")
     return F.unfold(images, PATCH, stride=PATCH).mT
 
 

@@ -31,7 +31,9 @@ class AdversarialStep:
 
     The fakes are made once: the discriminator's own step sees them detached, so that no gradient reaches the
     generator; the generator's step sees them with their graph, judged by the discriminator as it is by then.
-    A call raises GeneratorCollapsed where the images of a batch hardly differ any more.
+    discriminator(images, labels) → scores (N,) must be without batch normalisation, since real images and fakes go
+    through it as one batch. A call raises GeneratorCollapsed where, at a look every 200 steps, the images of a batch
+    hardly differ any more.
     """
 
     def __init__(
@@ -54,7 +56,9 @@ class AdversarialStep:
         self.settings = "\n".join(self._settings())
 
     def __call__(self) -> dict[str, Tensor]:
-        """The losses of both, before they learn."""
+        """The losses that both learn from, penalty aside."""
+        self.generator.train()
+        self.discriminator.train()
         real, labels = self.batch()
         z = torch.randn(len(real), self.generator.n_latent, device=real.device)
         with autocast(real.device):
@@ -114,6 +118,7 @@ class AdversarialStep:
         yield repr(self.discriminator)
         yield from settings_of(self.generator_optimizer)
         yield from settings_of(self.discriminator_optimizer)
+        yield f"batch size: {getattr(self.batch, 'batch_size', None)}"
         yield f"loss: {self.loss}, r1: {self.r1}, decay: {self.average.decay}"
 
 
