@@ -22,10 +22,10 @@ lab: data ## open the course in JupyterLab
 data: setup ## fetch the data sets
 	@$(BIN)/course data
 
-test: lint data ## everything CI checks, about 20 minutes
+test: lint data ## everything CI checks, about half an hour
 	@$(BIN)/python -m pytest
 
-test-fast: lint data ## the quick checks, a minute or two
+test-fast: lint data ## the quick checks, three minutes
 	@$(BIN)/python -m pytest -m "not slow and not full"
 
 test-full: lint data ## every check there is

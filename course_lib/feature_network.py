@@ -1,19 +1,18 @@
 """The network whose features generated images are judged by: trained once, kept, and found again by what made it."""
 
 import hashlib
-import io
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
 from course_lib import augment, batches, classifier, cnn
-from course_lib.atomic import write_whole
 from course_lib.classifier import RECIPE, Recipe, train_classifier
 from course_lib.cnn import ConvNet
 from course_lib.data.images import Images
 from course_lib.device import image_format
 from course_lib.paths import data_folder
+from course_lib.training import checkpoint
 
 # As it is when it is loaded: a file may be edited while a notebook goes on with the old code.
 CODE = b"".join(Path(module.__file__).read_bytes() for module in (cnn, classifier, augment, batches))
@@ -28,11 +27,11 @@ def feature_network(images: Images, recipe: Recipe = RECIPE, device: torch.devic
     path = _path(images, recipe)
     network = ConvNet(images.pixels.shape[1], len(images.classes), recipe.width)
     try:
-        network.load_state_dict(torch.load(io.BytesIO(path.read_bytes()), map_location="cpu", weights_only=True))
+        network.load_state_dict(checkpoint.load(path, expected=network.state_dict()))
         return network.to(device, memory_format=image_format(torch.device(device))).eval()
     except FileNotFoundError:
         pass
-    except Exception as error:  # which one depends on where the file is damaged
+    except (checkpoint.CheckpointError, OSError) as error:
         print(f"Notice: {path.name} cannot be used ({type(error).__name__}); the network is trained again.")
     network, _ = train_classifier(images, recipe, device)
     keep(network, images, recipe)
@@ -41,11 +40,10 @@ def feature_network(images: Images, recipe: Recipe = RECIPE, device: torch.devic
 
 def keep(network: ConvNet, images: Images, recipe: Recipe) -> None:
     """Let `feature_network` find this network, which `train_classifier` made of these images by this recipe."""
-    path, buffer = _path(images, recipe), io.BytesIO()
-    torch.save({name: value.cpu() for name, value in network.state_dict().items()}, buffer)
+    path = _path(images, recipe)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, buffer.getvalue())
+        checkpoint.save(path, network.state_dict())
     except OSError as error:
         print(f"Notice: the network could not be kept ({error.strerror or error}); it is trained anew each time.")
 

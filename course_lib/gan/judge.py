@@ -80,6 +80,6 @@ def draw(generator: nn.Module, n: int, seed: int = 0, labels: Tensor | None = No
         )
     device = next(generator.parameters()).device
     z = torch.randn(n, generator.n_latent, generator=torch.Generator().manual_seed(seed)).to(device)
-    labels = torch.arange(n) % max(1, getattr(generator, "n_classes", 0)) if labels is None else labels
+    labels = torch.arange(n) % max(1, generator.n_classes) if labels is None else labels
     labels = labels.to(device)
     return torch.cat([generator(*part).float().cpu() for part in zip(z.split(500), labels.split(500), strict=True)])

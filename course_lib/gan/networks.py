@@ -54,8 +54,8 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """Images (N, n_channels, side, side), −1 … 1, and where there are classes labels (N,) → a score (N,), high for what
     it takes for real. With labels, the score gets the product of its features with a vector for the class (projection,
-    Miyato and Koyama 2018). spectral: each weight, as a
-    matrix (n_out, rest), divided by its largest singular value (Miyato et al. 2018).
+    Miyato and Koyama 2018). spectral: each weight, as a matrix (n_out, rest), divided by its largest singular value
+    (Miyato et al. 2018).
     """
 
     def __init__(self, n_channels: int, side: int, width: int = 32, n_classes: int = 0, spectral: bool = True):

@@ -36,6 +36,8 @@ class PatchGenerator(nn.Module):
     projection of z; its place tells it apart, and attention lets the patches agree.
     """
 
+    n_classes = 0  # it is told none
+
     def __init__(
         self, n_latent: int, n_channels: int, side: int, d_model: int = 96, n_heads: int = 4, n_layers: int = 3
     ):

@@ -14,10 +14,8 @@ NAME = "critic_gradient"
 
 
 def check_critic_gradient(answer: Callable) -> None:
-    """The answer: critic, real and fake (N, C, H, W), t (N,), weight → loss, one gradient for each parameter.
-
-    Gulrajani et al. 2017, equation 3 and algorithm 1.
-    """
+    """The answer: critic, real and fake (N, C, H, W), t (N,), weight → loss, one gradient for each parameter
+    (Gulrajani et al. 2017, equation 3 and algorithm 1)."""
     plane(answer)
     flat_plane(answer)
     place(answer)
@@ -233,10 +231,8 @@ def any_network() -> nn.Module:
 def any_critic(answer: Callable) -> None:
     """What must hold for any critic: images by themselves, the weight, and a short step downhill."""
     random = torch.Generator().manual_seed(11)
-    real, fake = torch.randn(2, 3, 2, 3, 4, generator=random)
-    t = torch.rand(3, generator=random)
-    about = "3 random images (2, 3, 4), a critic of four parameters"
-    whole = Call(answer, any_network(), real, fake, t, 2.0, about)
+    real, fake, t = *torch.randn(2, 3, 2, 3, 4, generator=random), torch.rand(3, generator=random)
+    whole = Call(answer, any_network(), real, fake, t, 2.0, about := "3 images (2, 3, 4), a critic of four parameters")
     alone = [Call(answer, any_network(), real[[n]], fake[[n]], t[[n]], 2.0, f"image {n} of 3").row() for n in range(3)]
     if not close(whole.row(), np.mean(alone, 0)):
         otherwise = "Loss and gradients are not the means of those that each image has alone."
