@@ -1,10 +1,10 @@
-"""Make the recorded runs of lesson 05 that data/recorded/ does not hold yet, one after the other.
+"""Make the recorded runs of a lesson that data/recorded/ does not hold yet, one after the other.
 
-    python benchmarks/recorded_runs.py [beginning of a name]
+    python benchmarks/recorded_runs.py 05_transformer_lm|07_gan [beginning of a name ...]
 
 Delete a file there to have it made again. `ten_minutes…` and `six_minutes…` want a machine with nothing else to do:
-their times are shown. `gpu…` wants a GPU. All want a clean working tree, so that the commit they are kept with is the
-code that ran.
+their times are shown. `gpu…` wants a GPU. The GANs' were made with one thread each (OMP_NUM_THREADS=1), two at a time.
+All want a clean working tree, so that the commit they are kept with is the code that ran.
 """
 
 import sys
@@ -20,8 +20,9 @@ from course_lib.ngram import NGram, count_ngrams
 from course_lib.recorded import FOLDER, Run, commit, keep
 from course_lib.vocab import Characters
 
-LESSON = "05_transformer_lm"
 SEEDS = range(3)
+
+# Lesson 05
 # So little text is read six times over and would be learned by heart. (Tried with seed 0 and 1,500 steps, in nats per
 # character: dropout 0.15 1.470, 0.2 1.481; dropout 0.1 with weight decay 0.3 1.469; these here, 1,600 steps, 1.443.)
 TINY = {"text": "tiny_shakespeare", "dropout": 0.1, "shared_dropout": True, "weight_decay": 0.15, "n_steps": 1600}
@@ -48,7 +49,7 @@ CHOICES = {
 TEXTBOOK_MUON = {"optimizer": "muon", "learning_rate": 0.05, "weight_decay": 0.0, "decay": "linear", "final": 0.0}
 
 
-def wanted() -> dict[str, tuple[str, dict]]:
+def language_models() -> dict[str, tuple[str, dict]]:
     """Each run's profile and parameters, by name."""
     runs = {}
     for seed in SEEDS:
@@ -67,6 +68,34 @@ def wanted() -> dict[str, tuple[str, dict]]:
     return runs | {"gpu-shakespeare-0": ("gpu", {}), "gpu-tiny_shakespeare-0": ("gpu", {"text": "tiny_shakespeare"})}
 
 
+# Lesson 07: its recipe, and one thing changed at a time. Transformers are not told the class.
+UNCONDITIONAL = {"by_class": False}
+R1 = {"loss": "non_saturating", "spectral": False, "r1": 1.0, "generator_rate": 0.001, "discriminator_rate": 0.001}
+PATCH_GENERATOR = {"generator_kind": "patches", "generator_rate": 0.001, "discriminator_rate": 0.001}
+PATCH_DISCRIMINATOR = {"discriminator_kind": "patches", "generator_rate": 0.001, "discriminator_rate": 0.001}
+GANS = {
+    "no_spectral": {"spectral": False},
+    "r1": R1,
+    "no_average": {"average": 0.0},
+    "momentum": {"beta1": 0.5},
+    "unconditional": UNCONDITIONAL,
+    "unconditional_long": UNCONDITIONAL | {"n_steps": 4000},
+    "patch_generator": UNCONDITIONAL | PATCH_GENERATOR,
+    "patch_discriminator": UNCONDITIONAL | PATCH_DISCRIMINATOR,
+    "patches": UNCONDITIONAL | PATCH_GENERATOR | PATCH_DISCRIMINATOR,
+}
+
+
+def gans() -> dict[str, tuple[str, dict]]:
+    """The same for lesson 07: its recipe with ten seeds, the others with three."""
+    runs = {f"by_class-{seed}": ("cpu", {"seed": seed}) for seed in range(10)}
+    runs |= {f"{name}-{seed}": ("cpu", changed | {"seed": seed}) for name, changed in GANS.items() for seed in SEEDS}
+    return runs | {"gpu-0": ("gpu", {})}
+
+
+NOTEBOOKS = {"05_transformer_lm": ("train_lm", language_models), "07_gan": ("train_gan", gans)}
+
+
 def count_tiny_shakespeare(name: str) -> None:
     """Modified Kneser–Ney on the text that the lesson does not fetch."""
     split = data.load("tiny_shakespeare")
@@ -75,23 +104,29 @@ def count_tiny_shakespeare(name: str) -> None:
     models = {f"order_{n}": NGram(count_ngrams(vocab, split.train, n)) for n in range(4, 9)}
     results = {"train_seconds": (time.perf_counter() - start) / len(models)}
     results |= {order: evaluate(model, vocab, split.validation).nats_per_character for order, model in models.items()}
-    keep(LESSON, Run(name, "benchmarks/recorded_runs.py", {"text": "tiny_shakespeare"}, results))
+    keep("05_transformer_lm", Run(name, "benchmarks/recorded_runs.py", {"text": "tiny_shakespeare"}, results))
     print(name, results)
 
 
-def main(beginning: str) -> None:
+def main(lesson: str, *beginnings: str) -> None:
+    notebook, wanted = NOTEBOOKS[lesson]
     counting = "counting-tiny_shakespeare"
-    if counting.startswith(beginning) and not (FOLDER / LESSON / f"{counting}.json").exists():
-        count_tiny_shakespeare(counting)
-    for name, (profile, given) in wanted().items():
-        if name.startswith(beginning) and not (FOLDER / LESSON / f"{name}.json").exists():
-            if commit().endswith("+"):
-                sys.exit("files differ from the last commit: commit them first, and keep the runs with their code")
-            texts = {key: str(value) for key, value in (given | {"keep_as": name}).items()}
-            with TemporaryDirectory() as folder:
-                (row,) = run(plan(["train_lm"], profile, texts), new_folder(Path(folder) / "run", profile))
-            print(name, row["status"], row["error"] or row["results"])
+    runs = wanted() | ({counting: ("", {})} if lesson == "05_transformer_lm" else {})
+    for name, (profile, given) in runs.items():
+        if not name.startswith(beginnings or "") or (FOLDER / lesson / f"{name}.json").exists():
+            continue
+        if commit().endswith("+"):
+            sys.exit("files differ from the last commit: commit them first, and keep the runs with their code")
+        if name == counting:
+            count_tiny_shakespeare(counting)
+            continue
+        texts = {key: str(value) for key, value in (given | {"keep_as": name}).items()}
+        with TemporaryDirectory() as folder:
+            (row,) = run(plan([notebook], profile, texts), new_folder(Path(folder) / "run", profile))
+        print(name, row["status"], row["error"] or row["results"], flush=True)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else "")
+    if len(sys.argv) < 2 or sys.argv[1] not in NOTEBOOKS:
+        sys.exit(f"expected one of {', '.join(NOTEBOOKS)}, and beginnings of names if not all are to be made")
+    main(*sys.argv[1:])

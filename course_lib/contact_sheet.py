@@ -8,6 +8,7 @@ from course_lib.data.images import to_pixels
 
 
 def contact_sheet(images: Tensor, columns: int = 20) -> Image.Image:
-    """Images (N, C, H, W), −1 … 1, side by side in rows."""
-    sheet = make_grid(to_pixels(images), nrow=columns, padding=2, pad_value=128)  # (3, height, width)
-    return Image.fromarray(sheet.permute(1, 2, 0).numpy())
+    """Images (N, C, H, W), −1 … 1, side by side in rows; grey where C is 1."""
+    sheet = make_grid(to_pixels(images), nrow=columns, padding=2, pad_value=128)  # (3, height, width), whatever C is
+    picture = Image.fromarray(sheet.permute(1, 2, 0).numpy())
+    return picture.convert("L") if images.shape[1] == 1 else picture

@@ -14,6 +14,7 @@ from course_lib.data.images import Images
 from course_lib.gan import EMA, AdversarialStep, Discriminator, Generator
 from course_lib.gan.judge import draw
 from course_lib.gan.losses import LOSSES, discriminator_loss, generator_loss, r1_penalty
+from course_lib.gan.networks import ClassBatchNorm
 from course_lib.gan.patches import PatchDiscriminator, PatchGenerator, to_images, to_patches
 from course_lib.gan.step import GeneratorCollapsed
 from course_lib.training import TrainingDiverged, train
@@ -81,11 +82,38 @@ def test_sizes_of_nothing_are_refused(sizes):
 def test_with_classes_the_class_counts():
     generator, discriminator = networks(classes=3)
     z, labels = torch.randn(6, 5), torch.tensor([0, 1, 2, 0, 1, 2])
+    for part in generator.modules():
+        if isinstance(part, nn.Embedding):
+            nn.init.normal_(part.weight)  # at first all classes are alike
     generator.eval()
     discriminator.eval()
     images = generator(z, labels)
     assert not torch.allclose(images, generator(z, labels.roll(1)), atol=1e-4)
     assert not torch.allclose(discriminator(images, labels), discriminator(images, labels.roll(1)), atol=1e-4)
+
+
+def test_batch_normalisation_by_class_is_that_of_the_batch_with_the_gain_and_shift_of_the_class():
+    torch.manual_seed(0)
+    norm, x, labels = ClassBatchNorm(4, 3), 2 + 3 * torch.randn(6, 4, 5, 5), torch.tensor([0, 1, 2, 0, 1, 2])
+    plain = nn.BatchNorm2d(4)
+    assert torch.allclose(norm(x, labels), plain(x), atol=1e-5)  # as it begins
+    nn.init.normal_(norm.gain.weight)
+    nn.init.normal_(norm.shift.weight)
+    norm.eval()
+    for i, label in enumerate(labels):
+        normalised = F.batch_norm(
+            x, plain.running_mean, plain.running_var, norm.gain.weight[label], norm.shift.weight[label]
+        )
+        assert torch.allclose(norm(x, labels)[i], normalised[i], atol=1e-5)
+
+
+def test_the_projection_adds_the_classs_vector_times_the_features_of_all_places():
+    _, discriminator = networks(classes=3)
+    discriminator.eval()
+    images = torch.randn(5, 1, 8, 8)
+    by_label = torch.stack([discriminator(images, torch.full((5,), k)) for k in range(3)], 1)
+    features, vectors = discriminator.layers(images).sum((2, 3)), discriminator.of_class.weight
+    assert torch.allclose(by_label[:, 1] - by_label[:, 0], features @ (vectors[1] - vectors[0]), atol=1e-4)
 
 
 def test_a_spectral_weight_is_a_matrix_that_stretches_nothing():

@@ -32,8 +32,8 @@ def _stack(side: int, d_model: int, n_heads: int, n_layers: int) -> Stack:
 
 
 class PatchGenerator(nn.Module):
-    """Latent vectors z (N, n_latent) → images (N, n_channels, side, side), −1 … 1. Each patch begins as the same
-    projection of z; its place tells it apart, and attention lets the patches agree.
+    """Latent vectors z (N, n_latent) → images (N, n_channels, side, side), −1 … 1. Each patch begins as a projection
+    of z of its own, and attention lets the patches agree.
     """
 
     n_classes = 0  # it is told none
@@ -43,13 +43,12 @@ class PatchGenerator(nn.Module):
     ):
         super().__init__()
         self.stack = _stack(side, d_model, n_heads, n_layers)
-        self.n_latent, self.side = n_latent, side
-        self.begin = nn.Linear(n_latent, d_model)
+        self.n_latent, self.side, self.n_patches = n_latent, side, (side // PATCH) ** 2
+        self.begin = nn.Linear(n_latent, self.n_patches * d_model)
         self.output = nn.Linear(d_model, n_channels * PATCH**2)
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        n_patches = (self.side // PATCH) ** 2
-        h, _ = self.stack(self.begin(z)[:, None].expand(-1, n_patches, -1))
+        h, _ = self.stack(self.begin(z).unflatten(1, (self.n_patches, -1)))
         return to_images(self.output(h), self.side).tanh()
 
 
