@@ -72,7 +72,8 @@ def language_models() -> dict[str, tuple[str, dict]]:
 UNCONDITIONAL = {"by_class": False}
 R1 = {"loss": "non_saturating", "spectral": False, "r1": 1.0, "generator_rate": 0.001, "discriminator_rate": 0.001}
 PATCH_GENERATOR = {"generator_kind": "patches", "generator_rate": 0.001, "discriminator_rate": 0.001}
-# Under the recipe's loss the generator collapses against it at every rate tried (0.0002 to 0.001).
+# Under the recipe's loss the generator collapses against it at every rate tried (0.0002 to 0.001); with this one it does
+# with seed 1, and the run stops. A run takes ten minutes.
 PATCH_DISCRIMINATOR = R1 | {"discriminator_kind": "patches", "discriminator_rate": 0.0005}
 GANS = {
     "no_spectral": {"spectral": False},
@@ -90,6 +91,7 @@ def gans() -> dict[str, tuple[str, dict]]:
     """The same for lesson 07: its recipe with ten seeds, the others with three."""
     runs = {f"by_class-{seed}": ("cpu", {"seed": seed}) for seed in range(10)}
     runs |= {f"{name}-{seed}": ("cpu", changed | {"seed": seed}) for name, changed in GANS.items() for seed in SEEDS}
+    del runs["patch_discriminator-2"]
     return runs | {"gpu-0": ("gpu", {})}
 
 

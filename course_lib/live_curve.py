@@ -13,7 +13,8 @@ class LiveCurve:
     """For `train(watch=…)`: draws the loss of each step and each evaluation, again after every evaluation. JupyterLab
     shows it grow; what papermill or nbval store is the last picture.
 
-    lines: levels to compare with, like {"best n-gram": 1.51}. unit: of the losses, named on the axis.
+    lines: levels to compare with, like {"best n-gram": 1.51}. unit: of the losses, named on the axis. Evaluations that
+    differ by more than a factor of 100 get a logarithmic axis.
     """
 
     STYLES = ("--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)))
@@ -43,6 +44,9 @@ class LiveCurve:
             axes.axhline(level, color="black", linestyle=self.STYLES[i % len(self.STYLES)], label=name)
         axes.set(xlabel="step", ylabel=self.unit)
         axes.legend(fontsize=8)
+        values = [x for row in history.evaluations for name, x in row.items() if name not in ("step", "seconds")]
+        if all(map(math.isfinite, values)) and min(values) > 0 and max(values) > 100 * min(values):
+            axes.set_yscale("log")
         if len(losses) >= 40:  # the steep fall of the first twentieth would press all the rest into a strip
             after = [row[name] for row in history.evaluations[1:] for name in row if name not in ("step", "seconds")]
             shown = [x for x in (*losses[len(losses) // 20 :], *after, *self.lines.values()) if math.isfinite(x)]

@@ -21,7 +21,7 @@ class Committed(CoalesceStreamsPreprocessor):
 
     - printed text becomes one piece, however the kernel's buffer happened to cut it;
     - widget views (progress bars) go: their ids are random, and without a kernel they show nothing;
-    - pictures get a palette, at a third of the size, where that cannot be seen;
+    - pictures are kept once, as PNG, and get a palette, at a third of the size, where that cannot be seen;
     - of the notebook's metadata only the kernel's name stays, not the Python version nor the widgets' state.
     """
 
@@ -34,6 +34,7 @@ class Committed(CoalesceStreamsPreprocessor):
                 for output in cell.outputs:
                     if "image/png" in output.get("data", {}):
                         output.data["image/png"] = with_palette(output.data["image/png"])
+                        output.data.pop("image/jpeg", None)  # Pillow's pictures come as both
         return super().preprocess(nb, resources)
 
 

@@ -163,6 +163,14 @@ def test_what_is_transparent_becomes_white_and_the_middle_is_kept(tmp_path):
     assert len(whole) == 11 and sorted(corners.float().mean(1).tolist()) == [0, *[255] * 10]
 
 
+def test_grey_in_16_bits_keeps_its_shades(tmp_path):
+    for i in range(10):
+        Image.fromarray(np.full((32, 32), 6000 * (i + 1), dtype=np.uint16)).save(tmp_path / f"{i}.png")
+    split = data.load(tmp_path)
+    whole = split.train + split.validation + split.test
+    assert sorted(whole.pixels[:, 0, 0, 0].tolist()) == [6000 * (i + 1) // 256 for i in range(10)]
+
+
 def test_folders_that_hold_too_little_or_nothing_readable_are_refused(tmp_path):
     picture(tmp_path / "a" / "one.png", "red")
     with pytest.raises(DataError, match="holds 1 pictures.*at least 10"):

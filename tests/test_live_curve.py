@@ -116,3 +116,9 @@ def test_the_steep_beginning_does_not_press_the_rest_together():
     (axes,) = LiveCurve({"n-gram": 2.4}).draw(History({"loss": losses}, looks, 1.0)).axes
     low, high = axes.get_ylim()
     assert 0.9 < low < 1.005 and 2.4 < high < 2.6
+
+
+@pytest.mark.parametrize(("last", "scale"), [(0.2, "log"), (1.1, "linear"), (0.0, "linear"), (math.nan, "linear")])
+def test_values_far_apart_get_a_logarithmic_axis(last, scale):
+    evaluations = [{"step": s, "seconds": 0.0, "distance": d} for s, d in ((0, 100.0), (10, 5.0), (20, last))]
+    assert LiveCurve({"floor": 0.1}).draw(History({}, evaluations, 1.0)).axes[0].get_yscale() == scale

@@ -76,6 +76,13 @@ def test_a_figure_becomes_smaller_and_looks_the_same():
     assert np.sqrt(((pixels(after) - pixels(before)) ** 2).mean()) < 2
 
 
+def test_a_picture_is_kept_once():
+    grey = png(Image.fromarray(np.zeros((8, 8), dtype=np.uint8)))
+    display = v4.new_output("display_data", {"image/png": grey, "image/jpeg": "the same", "text/plain": "<Image>"})
+    (stored,) = nbformat.reads(committed([display], {}), as_version=4).cells[0].outputs
+    assert set(stored.data) == {"image/png", "text/plain"}
+
+
 def test_a_picture_of_many_colours_stays_as_it_is():
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     photograph = png(Image.fromarray(noise))

@@ -182,7 +182,10 @@ def _picture(path: Path) -> Tensor:
     """A picture file as (3, 32, 32), uint8."""
     content = read_bytes(path)
     try:
-        picture = ImageOps.exif_transpose(Image.open(io.BytesIO(content))).convert("RGBA")
+        picture = ImageOps.exif_transpose(Image.open(io.BytesIO(content)))
+        if picture.mode.startswith("I"):  # grey in 16 bits, which `convert` would cut off at 255
+            picture = Image.fromarray((np.asarray(picture) // 256).clip(0, 255).astype(np.uint8))
+        picture = picture.convert("RGBA")
     except Exception as error:  # which one depends on the format and on where it is damaged
         raise DataError(f"{path} is no picture that can be read ({error}). Remove it, or save it again.") from error
     on_white = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")

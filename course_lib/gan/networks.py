@@ -21,7 +21,7 @@ def _require_side(side: int) -> None:
 
 
 class ClassBatchNorm(nn.Module):
-    """Batch normalisation whose gain and shift depend on the class (Dumoulin, Shlens and Kudlur 2017, section 2.2):
+    """Batch normalisation whose gain and shift depend on the class (de Vries et al. 2017; as here Miyato et al. 2018):
     x (N, n_channels, H, W), labels (N,) → the same shape. Mean and variance are those of the whole batch.
     """
 
