@@ -72,8 +72,8 @@ def language_models() -> dict[str, tuple[str, dict]]:
 UNCONDITIONAL = {"by_class": False}
 R1 = {"loss": "non_saturating", "spectral": False, "r1": 1.0, "generator_rate": 0.001, "discriminator_rate": 0.001}
 PATCH_GENERATOR = {"generator_kind": "patches", "generator_rate": 0.001, "discriminator_rate": 0.001}
-# Under the recipe's loss the generator collapses against it at every rate tried (0.0002 to 0.001); with this one it does
-# with seed 1, and the run stops. A run takes ten minutes.
+# Under the recipe's loss the generator collapses against it at every rate tried (0.0002 to 0.001); under this one it
+# does with seed 1, and the run stops. A run takes ten minutes.
 PATCH_DISCRIMINATOR = R1 | {"discriminator_kind": "patches", "discriminator_rate": 0.0005}
 GANS = {
     "no_spectral": {"spectral": False},
