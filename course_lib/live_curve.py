@@ -38,17 +38,18 @@ class LiveCurve:
         if len(losses):
             axes.plot(range(1, len(losses) + 1), losses, color="#999999", marker="", label="training, mean of 20 steps")
         steps = history.evaluated("step")
-        for name in (name for name in history.evaluations[0] if name not in ("step", "seconds")):
+        names = [name for name in history.evaluations[0] if name not in ("step", "seconds")]
+        for name in names:
             axes.plot(steps, history.evaluated(name), label=name)
         for i, (name, level) in enumerate(self.lines.items()):
             axes.axhline(level, color="black", linestyle=self.STYLES[i % len(self.STYLES)], label=name)
         axes.set(xlabel="step", ylabel=self.unit)
         axes.legend(fontsize=8)
-        values = [x for row in history.evaluations for name, x in row.items() if name not in ("step", "seconds")]
+        values = [x for name in names for x in history.evaluated(name)]
         if all(map(math.isfinite, values)) and min(values) > 0 and max(values) > 100 * min(values):
             axes.set_yscale("log")
         if len(losses) >= 40:  # the steep fall of the first twentieth would press all the rest into a strip
-            after = [row[name] for row in history.evaluations[1:] for name in row if name not in ("step", "seconds")]
+            after = [row[name] for row in history.evaluations[1:] for name in names]
             shown = [x for x in (*losses[len(losses) // 20 :], *after, *self.lines.values()) if math.isfinite(x)]
             margin = 0.05 * (max(shown) - min(shown))
             axes.set_ylim(min(shown) - margin, max(shown) + margin)
