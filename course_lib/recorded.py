@@ -47,6 +47,58 @@ def keep(lesson: str, run: Run) -> Path:
     return path
 
 
+@dataclass(frozen=True)
+class Sweep:
+    """Many runs of one notebook, as `course sweep` makes them. parameters: those that all runs share. rows: for each
+    run the parameters that differ, its results, seconds and peak_mb."""
+
+    name: str
+    notebook: str
+    parameters: dict[str, Value]
+    rows: list[dict[str, Value]]
+    machine: str
+    torch: str
+    commit: str
+    date: str
+
+
+def keep_sweep(lesson: str, name: str, rows: list[dict], commit: str) -> Path:
+    """Write the finished rows of a sweep, as `course_lib.batch` has them, to data/recorded/<lesson>/<name>.json. Raises
+    ValueError where one has failed."""
+    bad = [row["name"] for row in rows if row["status"] != "ok"]
+    if bad or not rows:
+        raise ValueError(f"{name}: {len(bad)} of {len(rows)} runs failed, {bad[:1]} first; run the sweep again")
+    first = rows[0]["parameters"]
+    shared = {key: value for key, value in first.items() if all(row["parameters"][key] == value for row in rows)}
+    made = Sweep(
+        name,
+        f"runs/{rows[0]['lesson']}",
+        shared,
+        [
+            {key: value for key, value in row["parameters"].items() if key not in shared}
+            | row["results"]
+            | {"seconds": row["seconds"], "peak_mb": row["peak_mb"]}
+            for row in rows
+        ],
+        ", ".join(sorted({row["machine"] for row in rows})),
+        ", ".join(sorted({row["torch"] for row in rows})),
+        commit,
+        datetime.datetime.now(datetime.UTC).date().isoformat(),
+    )
+    path = FOLDER / lesson / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = ",\n  ".join(json.dumps(row) for row in encode(made.rows))  # a line for each run
+    head = json.dumps(encode(asdict(made) | {"rows": "ROWS"}), indent=1, allow_nan=False)
+    write_whole(path, (head.replace('"ROWS"', f"[\n  {lines}\n ]") + "\n").encode())
+    return path
+
+
+def recorded_sweep(lesson: str, name: str) -> Sweep:
+    """A recorded sweep. Raises FileNotFoundError where there is none."""
+    made = json.loads((FOLDER / lesson / f"{name}.json").read_text(encoding="utf-8"))
+    return Sweep(**made | {"parameters": decode(made["parameters"]), "rows": [decode(row) for row in made["rows"]]})
+
+
 def recorded(lesson: str) -> dict[str, Run]:
     """All recorded runs of a lesson, by name; empty where there is none."""
     runs = {}

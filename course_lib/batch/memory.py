@@ -26,11 +26,13 @@ class PeakMemory:
 
     def _watch(self) -> None:
         while not self._done.wait(0.1):
-            self.peak = max(self.peak, sum(map(_resident, self._started())))
+            self.peak = max(self.peak, sum(map(_resident, started_since(self._before))))
 
-    def _started(self) -> list[psutil.Process]:
-        mine = [child for child in psutil.Process().children() if child not in self._before]
-        return mine + [process for child in mine for process in _descendants(child)]
+
+def started_since(before: set[psutil.Process]) -> list[psutil.Process]:
+    """The children of this process that are not among those of `before`, and all theirs."""
+    mine = [child for child in psutil.Process().children() if child not in before]
+    return mine + [process for child in mine for process in _descendants(child)]
 
 
 def _descendants(process: psutil.Process) -> list[psutil.Process]:

@@ -41,6 +41,10 @@ class Parameters(dict[str, tuple[str, object]]):
             )
         super().__init__((name, (p["inferred_type_name"], _literal(p["default"]))) for name, p in declared.items())
 
+    @property
+    def defaults(self) -> dict[str, object]:
+        return {name: default for name, (_, default) in self.items()}
+
     def check(self, values: Mapping[str, object], source: str) -> dict[str, object]:
         """`values`, each known to the notebook and of its type; `source` says where they come from.
 
@@ -61,6 +65,31 @@ class Parameters(dict[str, tuple[str, object]]):
             except yaml.YAMLError as error:
                 raise RunError(f"{source}: {name}={text} is not valid YAML ({_first_line(error)})") from error
         return self.check(values, source)
+
+    def parse_many(self, name: str, text: str, source: str) -> list[object]:
+        """The values that `text` lists for a parameter, each of its type and none twice: separated by commas, as in a
+        YAML list ("1e-3,3e-3", "[1, 2],[3]", "a,'b,c'"); first..last stands for all whole numbers between the two.
+        """
+        if name not in self:
+            self.check({name: text}, source)
+        is_text = self[name][0] == "str"
+        try:
+            items = yaml.load(f"[{text}]", yaml.BaseLoader if is_text else _YamlWithExponents)
+        except yaml.YAMLError as error:
+            raise RunError(f"{source}: {name}={text} is not a list of values ({_first_line(error)})") from error
+        values = []
+        for item in items:
+            ends = re.fullmatch(r"(-?\d+)\.\.(-?\d+)", str(item)) if not is_text else None
+            numbers = range(int(ends[1]), int(ends[2]) + 1) if ends else [item]
+            if not numbers:
+                raise RunError(f"{source}: {name}={item} is empty; expected first..last, the first not above the last")
+            values += [self.check({name: number}, source)[name] for number in numbers]
+        for i, value in enumerate(values):
+            if value in values[:i]:
+                raise RunError(f"{source}: {name}={text} holds {value!r} twice; each value makes a run")
+        if not values:
+            raise RunError(f"{source}: {name}= names no value; expected some, like {name}=1,2")
+        return values
 
     def _typed(self, value: object, kind: str, name: str) -> object:
         """`value` of the type `kind`, such as "float" or "list[int]"; a whole number passes for a float."""

@@ -1,19 +1,33 @@
-"""What is kept of a run: results.json and results.csv, where it ran, and the table shown at its end."""
+"""What is kept of runs: results.json and results.csv, and the table shown at the end."""
 
 import csv
-import functools
 import io
 import json
-import platform
-import subprocess
-import sys
-from importlib.metadata import version
 from pathlib import Path
 
 from tabulate import tabulate
 
 from course_lib.atomic import write_whole
+from course_lib.batch.execute import Outcome
+from course_lib.batch.plan import Job
 from course_lib.results import encode, show
+
+
+def row(job: Job, outcome: Outcome, notebook: str, provenance: dict[str, str]) -> dict:
+    """What is kept of a run."""
+    return {
+        "lesson": job.lesson,
+        "name": job.name,
+        "status": outcome.status,
+        "seconds": outcome.seconds,
+        "peak_mb": outcome.peak_mb,
+        "profile": job.profile,
+        "parameters": job.parameters,
+        "results": outcome.results,
+        "error": outcome.error,
+        "notebook": notebook,
+        **provenance,
+    }
 
 
 def save(rows: list[dict], folder: Path) -> None:
@@ -45,20 +59,6 @@ def table(rows: list[dict]) -> str:
     headers = ("lesson", "status", "time", "peak memory", "results")
     notebooks = "\n".join(row["notebook"] for row in rows)
     return f"{tabulate(lines, headers, disable_numparse=True)}\n\n{notebooks}"
-
-
-@functools.cache
-def provenance() -> dict[str, str]:
-    """Versions of Python, PyTorch and the course, and the machine."""
-    # In a process of its own: a run must not hold a GPU's memory beside its kernels.
-    script = "from course_lib.device import describe; print(describe())"
-    described = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True).stdout.strip()
-    return {
-        "python": platform.python_version(),
-        "torch": version("torch"),
-        "course_lib": version("large-models-from-first-principles"),
-        "machine": described or "unknown",
-    }
 
 
 def _flatten(row: dict) -> dict:

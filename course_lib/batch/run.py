@@ -3,20 +3,17 @@
 import contextlib
 import itertools
 import os
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import nbformat
-import papermill
-from nbclient.exceptions import DeadKernelError
-
 from course_lib.batch import report
-from course_lib.batch.memory import PeakMemory
-from course_lib.batch.parameters import RunError, for_papermill
+from course_lib.batch.execute import execute
+from course_lib.batch.parameters import RunError
 from course_lib.batch.plan import Job
+from course_lib.batch.provenance import provenance
 from course_lib.paths import ROOT
-from course_lib.results import read
 
 
 def new_folder(output: Path | None, profile: str) -> Path:
@@ -31,7 +28,7 @@ def new_folder(output: Path | None, profile: str) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
             raise RunError(f"{folder}: holds files already; each run needs a new folder")
-        (folder / "results").mkdir()
+        tempfile.TemporaryFile(dir=folder).close()  # says now what a first result would say after minutes
     except OSError as error:
         raise RunError(f"{folder}: cannot write there ({error.strerror}); name another folder") from error
     return folder.resolve()
@@ -58,69 +55,21 @@ def run(jobs: Sequence[Job], folder: Path, say: Callable[[str], None] = print, p
     Not for two threads at once: it sets the environment variable COURSE_RESULTS, which kernels inherit.
     """
     rows = []
-    provenance = report.provenance()
     for number, job in enumerate(jobs, start=1):
         notebook = folder / f"{job.lesson}.ipynb"
         bar = {"desc": f"[{number}/{len(jobs)}] {job.lesson}"} if progress else False
-        start = time.perf_counter()
-        with PeakMemory() as memory:
-            status, results, error = _execute(job, notebook, bar)
-        rows.append(
-            {
-                "lesson": job.lesson,
-                "status": status,
-                "seconds": round(time.perf_counter() - start, 2),
-                "peak_mb": round(memory.peak / 1e6),
-                "profile": job.profile,
-                "parameters": job.parameters,
-                "results": results,
-                "error": error,
-                "notebook": str(notebook),
-                **provenance,
-            }
-        )
+        with _environment(COURSE_RESULTS=str(folder / "results")):
+            outcome = execute(job.notebook, notebook, job.given, bar)
+        rows.append(report.row(job, outcome, str(notebook), provenance()))
         try:
             report.save(rows, folder)
         except OSError as problem:  # a full disk, or results.csv open in another program
             say(f"cannot write the results to {folder}: {problem.strerror or problem}; they are still in the notebooks")
-        if error:
-            say(f"{job.lesson} {status}: {error}\n  {notebook}")
-        if status == "interrupted":
+        if outcome.error:
+            say(f"{job.lesson} {outcome.status}: {outcome.error}\n  {notebook}")
+        if outcome.status == "interrupted":
             break
     return rows
-
-
-def _execute(job: Job, notebook: Path, bar: dict | bool) -> tuple[str, dict, str]:
-    """Run `job` into `notebook`: its status, results and error."""
-    try:
-        with _environment(COURSE_RESULTS=str(notebook.parent / "results")):
-            papermill.execute_notebook(
-                for_papermill(job.notebook),
-                for_papermill(notebook),
-                job.given,
-                kernel_name="python3",
-                cwd=notebook.parent,
-                progress_bar=bar,
-                autosave_cell_every=1,
-                extra_arguments=["--IPKernelApp.log_level=50"],  # else every start and stop is logged
-            )
-        return "ok", read(notebook), ""
-    except papermill.PapermillExecutionError as error:
-        where = f"cell [{error.exec_count}]: {error.source.strip().splitlines()[0]}"
-        return "failed", {}, f"{error.ename}: {error.evalue} ({where})"
-    except DeadKernelError:
-        return "failed", {}, f"the kernel died, perhaps of too little memory ({_last_cell(notebook)})"
-    except KeyboardInterrupt:
-        return "interrupted", {}, f"stopped by hand ({_last_cell(notebook)})"
-    except Exception as error:  # whatever it is, the other lessons still run
-        return "failed", {}, f"{type(error).__name__}: {error}"
-
-
-def _last_cell(notebook: Path) -> str:
-    """The last code cell that was started, for a message."""
-    cells = nbformat.read(notebook, as_version=4).cells
-    started = [c for c in cells if c.cell_type == "code" and c.metadata.papermill.start_time]
-    return f"cell: {started[-1].source.strip().splitlines()[0]}" if started else "before the first cell"
 
 
 @contextlib.contextmanager
