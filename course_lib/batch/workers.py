@@ -4,6 +4,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 
+import dask
 from dask.system import CPU_COUNT
 from distributed import Client, Nanny, Scheduler, SpecCluster
 
@@ -37,6 +38,7 @@ def here(jobs: int | None = None, share_gpu: bool = False) -> Iterator[Client]:
     specs = {i: {"cls": Nanny, "options": options | {"env": environment}} for i, environment in enumerate(environments)}
     scheduler = {"cls": Scheduler, "options": {"dashboard": False, "host": "127.0.0.1", "port": 0}}
     with (
+        dask.config.set({"distributed.worker.profile.enabled": False}),  # looks at stacks a hundred times a second
         SpecCluster(specs, scheduler, silence_logs=50) as cluster,
         Client(cluster) as client,
     ):
