@@ -28,7 +28,7 @@ def train_lm(**grid: str) -> list[Job]:
 def batches() -> list[Job]:
     """Each batch size with the steps that make half a million tokens, at three learning rates."""
     jobs = []
-    for batch_size in (8, 16, 32, 64, 128, 256):
+    for batch_size in (8, 32, 128, 512):
         sizes = {"batch_size": f"{batch_size}", "n_steps": f"{2**19 // (64 * batch_size)}"}
         jobs += train_lm(d_model="32", learning_rate="0.025,0.05,0.1", **sizes)
     return jobs
@@ -46,8 +46,8 @@ SWEEPS = {
     "canaries": lambda: plan_sweep("train_canaries", {"d_model": "32,64,128", "n_steps": "1000"}),
     # Which learning rate is best at which width, for two optimisers.
     "rates": lambda: (
-        train_lm(d_model="32,128", n_steps="250", learning_rate="0.0125,0.025,0.05,0.1,0.2")
-        + train_lm(d_model="32,128", n_steps="250", optimizer="adamw", learning_rate="0.004,0.008,0.016,0.032,0.064")
+        train_lm(d_model="32,128", n_steps="250", learning_rate="0.0125,0.025,0.05,0.1")
+        + train_lm(d_model="32,128", n_steps="250", optimizer="adamw", learning_rate="0.004,0.008,0.016,0.032")
     ),
     "batches": batches,
 }

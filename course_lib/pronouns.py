@@ -33,7 +33,7 @@ def model_log_odds(model: LanguageModel, vocab: Vocabulary, word: str) -> float:
 
 def text_log_odds(text: str, word: str) -> float:
     """log of (he, him, his + 1) / (she, her + 1), counted in the 60 characters after each "the <word>"."""
-    after = re.findall(rf"\bthe {word}\b(.{{0,{NEAR}}})", text, flags=re.IGNORECASE | re.DOTALL)
+    after = re.findall(rf"\bthe {word}\b(?=(.{{0,{NEAR}}}))", text, flags=re.IGNORECASE | re.DOTALL)
     he = sum(len(re.findall(r"\b(?:he|him|his)\b", part, flags=re.IGNORECASE)) for part in after)
     she = sum(len(re.findall(r"\b(?:she|her)\b", part, flags=re.IGNORECASE)) for part in after)
     return math.log((he + 1) / (she + 1))

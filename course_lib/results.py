@@ -73,7 +73,7 @@ def encode(value):
 
 def decode(results: dict[str, Value]) -> dict[str, Value]:
     """Encoded `results` with their non-finite numbers as numbers again."""
-    return {name: _NUMBERS.get(value, value) for name, value in results.items()}
+    return {name: _NUMBERS.get(value, value) if isinstance(value, str) else value for name, value in results.items()}
 
 
 def show(value: Value) -> str:

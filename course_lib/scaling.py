@@ -6,11 +6,12 @@ N: parameters that multiply each token; D: tokens of training; L: nats per token
 do without, A / N^α the price of a small model, B / D^β that of a short training.
 """
 
+import itertools
 from dataclasses import astuple, dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.optimize import least_squares
+from scipy.optimize import least_squares, nnls
 
 DELTA = 1e-3  # beyond errors of 0.1 % a run counts by the error, not by its square (as in Hoffmann et al. 2022, 3.3)
 
@@ -43,7 +44,7 @@ class ScalingLaw:
 
 
 def fit(n: ArrayLike, d: ArrayLike, loss: ArrayLike, start: ScalingLaw | None = None) -> ScalingLaw:
-    """The law that fits runs best: least Huber loss of the errors in log L, from several starts or from one.
+    """The law that fits runs best: least Huber loss of the errors in log L, from `start` or the best of a grid.
 
     n, d and loss have an entry for each run. Raises ValueError for fewer runs than the law has constants, for lengths
     that differ, and for numbers that are not positive.
@@ -59,14 +60,26 @@ def fit(n: ArrayLike, d: ArrayLike, loss: ArrayLike, start: ScalingLaw | None = 
     def errors(x: np.ndarray) -> np.ndarray:
         return np.log(_law(x)(n, d)) - np.log(loss)
 
-    starts = [_numbers(start)] if start else [
-        np.array([np.log(loss.min() * share), np.log(n.min()) * alpha, alpha, np.log(d.min()) * beta, beta])
-        for share in (0.3, 0.8)
-        for alpha in (0.2, 0.5)
-        for beta in (0.2, 0.5)
-    ]  # fmt: skip
-    tried = [least_squares(errors, x, loss="huber", f_scale=DELTA, x_scale="jac", max_nfev=2000) for x in starts]
-    return _law(min(tried, key=lambda result: result.cost).x)
+    first = _numbers(start or _on_a_grid(n, d, loss))
+    lowest = [0.0, -np.inf, 0.0, -np.inf, 0.0]
+    tight = {"ftol": 1e-12, "xtol": 1e-12, "gtol": 1e-12}  # the valley is flat, and the usual limits stop early in it
+    found = least_squares(
+        errors, first, bounds=(lowest, np.inf), loss="huber", f_scale=DELTA, x_scale="jac", max_nfev=1000, **tight
+    )
+    return _law(found.x)
+
+
+def _on_a_grid(n: np.ndarray, d: np.ndarray, loss: np.ndarray) -> ScalingLaw:
+    """The best law with exponents on a grid: once they are known, E, A and B are a linear problem."""
+    best, least = None, np.inf
+    for alpha, beta in itertools.product(np.arange(0.05, 1.01, 0.05), repeat=2):
+        terms = np.stack([np.ones_like(n), n**-alpha, d**-beta], 1) / loss[:, None]  # relative errors
+        (E, A, B), error = nnls(terms, np.ones_like(loss))
+        if error < least and A > 0 and B > 0:
+            best, least = ScalingLaw(E, A, alpha, B, beta), error
+    if best is None:
+        raise ValueError("the loss falls with neither n nor d: there is no such law in these runs")
+    return best
 
 
 def resampled(
@@ -83,10 +96,10 @@ def resampled(
 
 
 def _law(x: np.ndarray) -> ScalingLaw:
-    """E, A and B are fitted as logarithms, so that they stay positive."""
-    return ScalingLaw(float(np.exp(x[0])), float(np.exp(x[1])), float(x[2]), float(np.exp(x[3])), float(x[4]))
+    """A and B are fitted as logarithms: they differ by orders of magnitude."""
+    return ScalingLaw(float(x[0]), float(np.exp(x[1])), float(x[2]), float(np.exp(x[3])), float(x[4]))
 
 
 def _numbers(law: ScalingLaw) -> np.ndarray:
     E, A, alpha, B, beta = astuple(law)
-    return np.array([np.log(E), np.log(A), alpha, np.log(B), beta])
+    return np.array([E, np.log(A), alpha, np.log(B), beta])

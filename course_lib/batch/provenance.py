@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -57,8 +58,15 @@ def mismatch(mine: dict[str, str], theirs: dict[str, str]) -> str:
     return ", ".join(f"{name} {theirs[name]} instead of {mine[name]}" for name in mine if theirs[name] != mine[name])
 
 
+def to_workers() -> dict[str, str]:
+    """An environment that tells worker processes on this machine what it is: asking takes each of them seconds."""
+    return {"COURSE_MACHINE": json.dumps(_asked_torch())}
+
+
 @functools.cache
 def _asked_torch() -> dict:
+    if "COURSE_MACHINE" in os.environ:
+        return json.loads(os.environ["COURSE_MACHINE"])
     # In a process of its own: a run must not hold a GPU's memory beside its kernels.
     script = """
 import json, os, torch

@@ -57,7 +57,8 @@ class Store:
         write_whole(self._row(job), (json.dumps(encode(row), indent=1, allow_nan=False) + "\n").encode())
 
     def rows(self) -> list[dict]:
-        return read_rows(self.folder)
+        """What came of all runs so far, in the order of their parameters."""
+        return _rows(self.folder)
 
     def _row(self, job: Job) -> Path:
         return self.folder / "rows" / f"{job.name}.json"
@@ -78,15 +79,13 @@ class Store:
 
 
 def read_rows(folder: Path) -> list[dict]:
-    """The rows of a sweep's folder in the order of their parameters, or those of `course run`; RunError where there
-    are none."""
-    files = sorted((folder / "rows").glob("*.json"))
-    rows = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+    """The rows that `course sweep` or `course run` left in a folder; RunError where there are none."""
+    rows = _rows(folder)
     if not rows and (folder / "results.json").is_file():
-        return json.loads((folder / "results.json").read_text(encoding="utf-8"))
+        rows = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     if not rows:
         raise RunError(f"{folder}: holds no runs; name the folder that `course sweep` or `course run` wrote")
-    return sorted(rows, key=lambda row: (row["lesson"], [_sortable(value) for value in row["parameters"].values()]))
+    return rows
 
 
 def own_folder(jobs: Sequence[Job], grid: Mapping[str, str]) -> Path:
@@ -104,6 +103,11 @@ def code_of(jobs: Sequence[Job]) -> str:
             if cell.cell_type == "code":
                 digest.update(cell.source.encode())
     return digest.hexdigest()
+
+
+def _rows(folder: Path) -> list[dict]:
+    rows = [json.loads(file.read_text(encoding="utf-8")) for file in (folder / "rows").glob("*.json")]
+    return sorted(rows, key=lambda row: (row["lesson"], [_sortable(value) for value in row["parameters"].values()]))
 
 
 def _sortable(value: object) -> tuple:

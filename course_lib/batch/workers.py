@@ -9,7 +9,7 @@ from dask.system import CPU_COUNT
 from distributed import Client, Nanny, Scheduler, SpecCluster
 
 from course_lib.batch.parameters import RunError
-from course_lib.batch.provenance import gpus, mismatch, versions
+from course_lib.batch.provenance import gpus, mismatch, to_workers, versions
 
 THREAD_LIMITS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -31,12 +31,12 @@ def here(jobs: int | None = None, share_gpu: bool = False) -> Iterator[Client]:
     threads = os.environ.get("OMP_NUM_THREADS", str(max(1, CPU_COUNT // jobs)))
     # Memory is the kernels', which Dask's own limit does not see; the nanny starts a worker that died again.
     options = {"nthreads": 1, "memory_limit": 0, "silence_logs": 50}
-    environments = [dict.fromkeys(THREAD_LIMITS, threads) for _ in range(jobs)]
+    environments = [to_workers() | dict.fromkeys(THREAD_LIMITS, threads) for _ in range(jobs)]
     for i, environment in enumerate(environments):
         if devices and devices != [""]:
             environment["CUDA_VISIBLE_DEVICES"] = devices[i % len(devices)]
     specs = {i: {"cls": Nanny, "options": options | {"env": environment}} for i, environment in enumerate(environments)}
-    scheduler = {"cls": Scheduler, "options": {"dashboard": False, "host": "127.0.0.1", "port": 0}}
+    scheduler = {"cls": Scheduler, "options": {"dashboard_address": "127.0.0.1:0", "host": "127.0.0.1", "port": 0}}
     with (
         dask.config.set({"distributed.worker.profile.enabled": False}),  # looks at stacks a hundred times a second
         SpecCluster(specs, scheduler, silence_logs=50) as cluster,
