@@ -191,6 +191,28 @@ def test_a_gan_is_not_trained_with_values_that_make_no_sense(name, value):
     assert str(value) in str(error.value) and "expected" in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("notebook", "name", "value"),
+    [
+        ("runs/train_canaries", "learning_rate", 1.5),
+        ("runs/train_canaries", "n_steps", 0),
+        ("runs/train_canaries", "seed", -1),
+        ("08_scaling_and_cost", "live_widths", []),
+        ("08_scaling_and_cost", "live_widths", [10]),
+        ("08_scaling_and_cost", "live_steps", 0),
+        ("08_scaling_and_cost", "resamples", 0),
+        ("08_scaling_and_cost", "gpu_dollars", 0.0),
+        ("08_scaling_and_cost", "utilisation", 1.5),
+        ("08_scaling_and_cost", "pue", 0.9),
+        ("08_scaling_and_cost", "seed", 2**32),
+    ],
+)
+def test_scaling_is_not_studied_with_values_that_make_no_sense(notebook, name, value):
+    with pytest.raises(ValueError, match=name) as error:
+        checked_by(NOTEBOOKS / f"{notebook}.ipynb", {name: value})
+    assert str(value) in str(error.value) and "expected" in str(error.value)
+
+
 @every_notebook
 def test_nothing_is_stored_that_is_large_or_of_one_machine_only(lesson, notebook):
     assert lesson.stat().st_size < 1_000_000
