@@ -39,7 +39,7 @@ def test_the_map_of_lessons_has_every_lesson():
     start = (NOTEBOOKS / "00_start_here.ipynb").read_text(encoding="utf-8")
     for lesson in LESSONS:
         assert f"(notebooks/{lesson.name})" in readme
-        here = re.search(r"class ([L\d,]+) here", start).group(1).split(",")
+        here = re.search(r"class ([L\d,]+) lesson", start).group(1).split(",")
         assert f"L{lesson.stem[:2]}" in here
 
 
