@@ -135,6 +135,7 @@ def test_wrong_grids_are_one_line(toy, tmp_path, given, said):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_other_wrong_calls_are_one_line(toy, make_notebook, tmp_path):
     untagged = make_notebook(tmp_path, "untagged", PARAMETERS, tagged=False)
     (tmp_path / "file").write_text("")
