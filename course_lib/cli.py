@@ -94,7 +94,7 @@ def sweep(
     """Run LESSON (train_lm, 01, a path ...) once for each combination of the values given with -p.
 
     Each finished run is kept at once; the same command again makes only what is missing, failed runs too. The end is a
-    table, results.csv, results.parquet and report.html in the sweep's folder. docs/batch.md tells the rest.
+    table, report.html, results.csv, .json and .parquet in the sweep's folder. docs/batch.md tells the rest.
     The exit code is 1 if a run is missing, and 2 if nothing ran because something asked for makes no sense.
     """
     from course_lib.batch import report, workers
@@ -161,7 +161,7 @@ def _sweep(planned: list, folder: Path, where: Callable, limit: float | None, re
 @main.command()
 @click.argument("runs", type=click.Path(path_type=Path))
 def report(runs: Path) -> None:
-    """Write report.html, results.csv and results.parquet for the folder RUNS of a sweep, finished or not."""
+    """Write report.html, results.csv, .json and .parquet for the folder RUNS of a sweep, finished or not."""
     from course_lib.batch import report
     from course_lib.batch.parameters import RunError
     from course_lib.batch.store import read_rows
