@@ -106,3 +106,31 @@ def test_what_json_cannot_hold_leaves_the_run_before():
     with pytest.raises(TypeError):
         keep("05_lesson", Run("a", "runs/train_lm", {}, {"loss": torch.zeros(1)}))
     assert recorded.recorded("05_lesson")["a"].results == {"loss": 1.0}
+
+
+def row(seed: int, **more) -> dict:
+    """As `course_lib.batch` has it of a finished run."""
+    parameters = {"rate": 0.5, "sizes": [1, 2], "seed": seed}
+    results = {"loss": 1.5 + seed, "worst": "Infinity"}
+    made_by = {"machine": "a machine", "torch": "2.15.0"}
+    kept = {"name": f"toy-{seed}", "lesson": "toy", "status": "ok", "seconds": 2.0, "peak_mb": 90}
+    return kept | {"parameters": parameters, "results": results} | made_by | more
+
+
+def test_a_sweep_is_read_back_with_what_differs_apart_from_what_does_not(folder):
+    path = recorded.keep_sweep("08_lesson", "grid", [row(0), row(1)], "abc")
+    json.loads(path.read_text(encoding="utf-8"), parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+    found = recorded.recorded_sweep("08_lesson", "grid")
+    assert found.parameters == {"rate": 0.5, "sizes": [1, 2]} and found.notebook == "runs/toy"
+    assert found.rows == [
+        {"seed": seed, "loss": 1.5 + seed, "worst": math.inf, "seconds": 2.0, "peak_mb": 90} for seed in (0, 1)
+    ]
+    assert (found.commit, found.machine, found.torch) == ("abc", "a machine", "2.15.0")
+
+
+def test_a_sweep_with_a_failed_run_is_not_kept(folder):
+    with pytest.raises(ValueError, match=r"1 of 2 runs failed, \['toy-1'\] first"):
+        recorded.keep_sweep("08_lesson", "grid", [row(0), row(1, status="failed")], "abc")
+    with pytest.raises(ValueError, match="0 of 0"):
+        recorded.keep_sweep("08_lesson", "grid", [], "abc")
+    assert not folder.exists()

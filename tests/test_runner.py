@@ -9,10 +9,12 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import command
 import nbformat
 import pytest
 import yaml
 from click.testing import CliRunner
+from command import assert_refused
 
 from course_lib import cli
 from course_lib.batch import plan as planning
@@ -39,10 +41,7 @@ def good(make_notebook, tmp_path):
 
 
 def course(*arguments):
-    """`course run ...` in this process, which must end without a traceback."""
-    result = CliRunner().invoke(cli.main, ["run", *map(str, arguments)])
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    return result
+    return command.course("run", *arguments)
 
 
 # Before a kernel starts
@@ -66,8 +65,7 @@ def course(*arguments):
 )
 def test_wrong_parameters_are_one_line(good, tmp_path, given, said):
     result = course(good, "-p", given, "--output", tmp_path / "out")
-    assert result.exit_code == 2
-    assert said in result.stderr and result.stderr.count("\n") == 1
+    assert_refused(result, said)
     assert not (tmp_path / "out").exists()
 
 
@@ -182,7 +180,7 @@ def test_output_folder_must_be_new_and_writable(good, tmp_path):
     (tmp_path / "used" / "results.csv").write_text("")
     for output, said in (("file/out", "cannot write there"), ("used", "holds files already")):
         result = course(good, "--output", tmp_path / output)
-        assert result.exit_code == 2 and said in result.stderr and result.stderr.count("\n") == 1
+        assert_refused(result, said)
 
 
 def test_each_run_without_output_has_a_folder_of_its_own(tmp_path, monkeypatch):

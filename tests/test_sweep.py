@@ -15,10 +15,9 @@ from urllib.parse import quote
 import nbformat
 import psutil
 import pytest
-from click.testing import CliRunner
+from command import assert_refused, course
 from distributed import Client
 
-from course_lib import cli
 from course_lib.batch import plan as planning
 from course_lib.batch import provenance, workers
 from course_lib.batch.execute import execute
@@ -62,10 +61,7 @@ def toy(make_notebook, tmp_path):
 
 
 def sweep(*arguments):
-    """`course sweep ...` in this process, which must end without a traceback."""
-    result = CliRunner().invoke(cli.main, ["sweep", *map(str, arguments)])
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    return result
+    return course("sweep", *arguments)
 
 
 def start(*arguments, before=(), **more) -> subprocess.Popen:
@@ -130,8 +126,7 @@ def all_ok(toy, **grid: str) -> list[tuple]:
 )
 def test_wrong_grids_are_one_line(toy, tmp_path, given, said):
     result = sweep(toy, "-p", given, "--output", tmp_path / "out")
-    assert result.exit_code == 2
-    assert said in result.stderr and result.stderr.count("\n") == 1
+    assert_refused(result, said)
     assert not (tmp_path / "out").exists()
 
 
@@ -155,9 +150,7 @@ def test_other_wrong_calls_are_one_line(toy, make_notebook, tmp_path):
         ([toy, "--scheduler", "what", "--output", tmp_path / "b"], "no Dask scheduler answers at what"),
         ([toy, "--scheduler", "tcp://127.0.0.1:9", "--jobs", 2], "--scheduler has workers of its own"),
     ]:
-        result = sweep(*arguments)
-        assert result.exit_code == 2, arguments
-        assert said in result.stderr and result.stderr.count("\n") == 1, result.stderr
+        assert_refused(sweep(*arguments), said)
 
 
 def test_a_grid_is_every_combination_each_with_a_name_of_its_own(toy):
@@ -313,8 +306,7 @@ def test_two_drivers_do_not_work_in_one_folder(toy, tmp_path):
     process = start(toy, "-p", "mode=hang_once", "-p", f"flags={flags}", "--jobs", 1, "--output", out)
     try:
         wait_until(lambda: list(flags.iterdir()))
-        second = sweep(toy, "-p", "mode=ok,fail", "--output", out)
-        assert second.exit_code == 2 and "another sweep is at work there" in second.stderr
+        assert_refused(sweep(toy, "-p", "mode=ok,fail", "--output", out), "another sweep is at work there")
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=90)
     finally:
@@ -365,8 +357,7 @@ def test_each_worker_has_a_gpu_of_its_own(toy, tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_course_run_with_jobs_runs_lessons_side_by_side(toy, make_notebook, tmp_path):
     other = make_notebook(tmp_path, "02_other", PARAMETERS, RUN, RECORD.replace('"toy"', '"02_other"'))
-    arguments = ["run", toy, other, "--jobs", "2", "-p", "seed=3", "--output", tmp_path / "out"]
-    result = CliRunner().invoke(cli.main, list(map(str, arguments)))
+    result = course("run", toy, other, "--jobs", 2, "-p", "seed=3", "--output", tmp_path / "out")
     assert result.exit_code == 0, result.output
     rows = json.loads((tmp_path / "out" / "results.json").read_text())
     assert {row["lesson"]: row["results"]["loss"] for row in rows} == {"toy": 4.0, "02_other": 4.0}
@@ -443,8 +434,7 @@ def test_workers_that_would_compute_something_else_are_refused(toy, tmp_path, cl
         ("threads", ("--nthreads", 2), {}, "has 2 threads; start it with `dask worker --nthreads 1`"),
     ):
         process = worker(name, *options, **more)
-        result = sweep(*call)
-        assert result.exit_code == 2 and said in result.stderr and result.stderr.count("\n") == 1
+        assert_refused(sweep(*call), said)
         os.killpg(process.pid, signal.SIGKILL)
         time.sleep(1)
 

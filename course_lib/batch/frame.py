@@ -12,7 +12,7 @@ def frame(rows: list[dict]) -> pd.DataFrame:
 
     Lists become text, and so does a column that mixes numbers with text: Parquet has one type for each column.
     """
-    lines = [_flat(row) for row in rows]
+    lines = [flat(row | {"results": decode(row["results"])}) for row in rows]
     names = dict.fromkeys(name for line in lines for name in line)
     return pd.DataFrame({name: _column([line.get(name) for line in lines]) for name in names})
 
@@ -59,11 +59,12 @@ def summary(rows: list[dict], lesson: str) -> pd.DataFrame:
     return lines.join(pd.DataFrame(columns)).reset_index(drop=True)
 
 
-def _flat(row: dict) -> dict:
-    flat = {}
-    for name, value in (row | {"results": decode(row["results"])}).items():
-        flat |= {f"{name}.{key}": item for key, item in value.items()} if isinstance(value, dict) else {name: value}
-    return flat
+def flat(row: dict) -> dict:
+    """A row with names such as `parameters.seed` in the place of nested ones."""
+    items = {}
+    for name, value in row.items():
+        items |= {f"{name}.{key}": item for key, item in value.items()} if isinstance(value, dict) else {name: value}
+    return items
 
 
 def _column(values: list) -> pd.Series:

@@ -10,7 +10,7 @@ from tabulate import tabulate
 
 from course_lib.atomic import write_whole
 from course_lib.batch.execute import Outcome
-from course_lib.batch.frame import frame, summary
+from course_lib.batch.frame import flat, frame, summary
 from course_lib.batch.page import page
 from course_lib.batch.plan import Job
 from course_lib.results import encode, show
@@ -38,12 +38,12 @@ def save(rows: list[dict], folder: Path) -> None:
     such as parameters.steps and results.perplexity. Non-finite numbers are "NaN", "Infinity", "-Infinity"."""
     rows = encode(rows)
     write_whole(folder / "results.json", (json.dumps(rows, indent=1, allow_nan=False) + "\n").encode())
-    flat = [_flatten(row) for row in rows]
-    columns = list(dict.fromkeys(name for row in flat for name in row))
+    lines = [flat(row) for row in rows]
+    columns = list(dict.fromkeys(name for line in lines for name in line))
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(flat)
+    writer.writerows(lines)
     write_whole(folder / "results.csv", text.getvalue().encode())
 
 
@@ -92,13 +92,3 @@ def table(rows: list[dict]) -> str:
     headers = ("lesson", "status", "time", "peak memory", "results")
     notebooks = "\n".join(row["notebook"] for row in rows)
     return f"{tabulate(lines, headers, disable_numparse=True)}\n\n{notebooks}"
-
-
-def _flatten(row: dict) -> dict:
-    flat = {}
-    for name, value in row.items():
-        if isinstance(value, dict):
-            flat |= {f"{name}.{key}": v for key, v in value.items()}
-        else:
-            flat[name] = value
-    return flat

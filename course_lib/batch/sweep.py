@@ -19,6 +19,8 @@ from course_lib.batch.plan import Job
 from course_lib.batch.provenance import mismatch, provenance, versions
 from course_lib.batch.store import Store
 
+LOST = "the connection to the Dask scheduler is lost"
+
 
 def sweep(
     jobs: Sequence[Job],
@@ -111,15 +113,13 @@ def _result(future: Future, client: Client) -> tuple[Outcome, bytes, dict[str, s
         return future.result()
     except Exception as error:
         if client.status != "running" or future.cancelled():
-            raise RunError(
-                "the connection to the Dask scheduler is lost; the same command goes on from here"
-            ) from error
+            raise RunError(LOST) from error
         return Outcome("failed", 0.0, 0, {}, f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"), b"", {}
 
 
 def _require_connection(client: Client) -> None:
     if client.status != "running":
-        raise RunError("the connection to the Dask scheduler is lost")
+        raise RunError(LOST)
 
 
 def _without_outputs(path: Path) -> bytes:
