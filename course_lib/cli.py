@@ -52,11 +52,11 @@ def run(
     """
     from course_lib.batch import report, workers
     from course_lib.batch import run as runner
-    from course_lib.batch.parameters import RunError
+    from course_lib.batch.parameters import RunError, pairs
     from course_lib.batch.plan import plan
 
     try:
-        planned = plan(lessons, profile, _pairs(texts))
+        planned = plan(lessons, profile, pairs(texts))
         os.environ.pop("MPLBACKEND", None)  # a backend chosen outside would take the figures out of the notebooks
         if jobs:
             folder = runner.new_folder(output, profile)
@@ -98,14 +98,14 @@ def sweep(
     The exit code is 1 if a run is missing, and 2 if nothing ran because something asked for makes no sense.
     """
     from course_lib.batch import report, workers
-    from course_lib.batch.parameters import RunError
+    from course_lib.batch.parameters import RunError, pairs
     from course_lib.batch.plan import plan_sweep
     from course_lib.batch.store import own_folder
 
     if scheduler and (jobs or share_gpu):
         raise UsageError("--scheduler has workers of its own; leave --jobs and --share-gpu out")
     try:
-        grid = _pairs(texts)
+        grid = pairs(texts)
         planned = plan_sweep(lesson, grid, profile)
         folder = (output or own_folder(planned, grid)).absolute()
         os.environ.pop("MPLBACKEND", None)
@@ -118,19 +118,6 @@ def sweep(
     done = {row["name"] for row in rows if row["status"] == "ok"}
     if any(job.name not in done for job in planned):
         raise SystemExit(1)
-
-
-def _pairs(texts: tuple[str, ...]) -> dict[str, str]:
-    """name=value arguments, as names and texts."""
-    pairs = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise UsageError(f"-p {text}: expected name=value, like -p steps=100")
-        if name in pairs:
-            raise UsageError(f"-p {text}: {name} is given twice")
-        pairs[name] = value
-    return pairs
 
 
 def _sweep(planned: list, folder: Path, where: Callable, limit: float | None, retries: int) -> list[dict]:
@@ -189,6 +176,22 @@ def data(names: tuple[str, ...]) -> None:
         raise click.ClickException(str(error)) from error
     for name, files in fetched.items():
         click.echo(f"{name}: {f'fetched {len(files)} files' if files else 'here'}")
+
+
+@main.command()
+def progress() -> None:
+    """Show which checks of the problem sets you have passed. It is kept on this computer and nowhere else."""
+    from course_lib.checks.catalog import checks_by_set
+    from course_lib.progress import day_passed, progress_folder
+
+    for name, checks in checks_by_set().items():
+        days = {check: day_passed(check) for check in checks}
+        click.echo(f"{name}: {sum(map(bool, days.values()))} of {len(checks)}")
+        for check, day in days.items():
+            click.echo(f"  {'✓' if day else '·'} {check:27} {day or ''}".rstrip())
+    click.echo(
+        f"Kept in {progress_folder() or 'no folder, since COURSE_PROGRESS is empty'}. To start afresh, delete it."
+    )
 
 
 class_option = click.option(

@@ -156,3 +156,16 @@ def _is_number(value: object) -> bool:
 
 def _first_line(error: object) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def pairs(texts: tuple[str, ...]) -> dict[str, str]:
+    """Arguments like "steps=100" as names and texts. Raises RunError for another form, or a name given twice."""
+    pairs = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise RunError(f"-p {text}: expected name=value, like -p steps=100")
+        if name in pairs:
+            raise RunError(f"-p {text}: {name} is given twice")
+        pairs[name] = value
+    return pairs

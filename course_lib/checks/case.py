@@ -13,6 +13,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from IPython import get_ipython
+
+from course_lib.progress import remember
 
 CHECKS = Path(__file__).parent
 SECONDS = 20  # for one call: every case is small
@@ -125,6 +128,13 @@ class Case:
         if expected is not None:
             lines.append(f"  expected: {show(expected)}")
         raise CheckFailed("\n".join(lines)) from None
+
+
+def passed(name: str) -> None:
+    """Say that an answer passed all checks; in a notebook, also keep it as the learner's progress."""
+    print(f"{name}: all checks passed")
+    if get_ipython() is not None:
+        remember(name)
 
 
 def close(got: Any, expected: Any) -> bool:

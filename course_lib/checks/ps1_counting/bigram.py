@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from course_lib.checks.case import Case
+from course_lib.checks.case import Case, passed
 
 NAME = "bigram_probabilities"
 ROWS = "Row h holds the followers of h, column w is the follower, and every one of the V tokens has both."
@@ -19,7 +19,7 @@ def check_bigram_probabilities(answer: Callable) -> None:
     counts_and_shares(answer)
     overlapping(answer)
     any_text(answer)
-    print(f"{NAME}: all checks passed")
+    passed(NAME)
 
 
 def one_pair(answer: Callable) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from course_lib.checks.case import Case
+from course_lib.checks.case import Case, passed
 
 NAME = "draw_min_p"
 N = 4000
@@ -17,7 +17,7 @@ def check_draw_min_p(answer: Callable) -> None:
     on_the_floor(answer)
     all_or_one_kept(answer)
     draws_are_independent(answer)
-    print(f"{NAME}: all checks passed")
+    passed(NAME)
 
 
 def draw(answer: Callable, p: list[float], m: float, n: int = N) -> tuple[Case, np.ndarray, np.ndarray]:

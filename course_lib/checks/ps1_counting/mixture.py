@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from course_lib.checks.case import Case
+from course_lib.checks.case import Case, passed
 
 NAME = "mixture_perplexity"
 
@@ -17,7 +17,7 @@ def check_mixture_perplexity(answer: Callable) -> None:
     both_models(answer)
     certain_zeros(answer)
     long_text(answer)
-    print(f"{NAME}: all checks passed")
+    passed(NAME)
 
 
 def number(case: Case) -> float:

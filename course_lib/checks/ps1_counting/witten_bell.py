@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from course_lib.checks.case import Case, close
+from course_lib.checks.case import Case, close, passed
 
 NAME = "witten_bell"
 ROWS = "Row h is the context, column w what follows; every one of the V tokens has both, also one that never occurs."
@@ -15,7 +15,7 @@ def check_witten_bell(answer: Callable) -> None:
     order_1(answer)
     order_2(answer)
     any_text(answer)
-    print(f"{NAME}: all checks passed")
+    passed(NAME)
 
 
 def order_1(answer: Callable) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from course_lib.checks.case import Case
+from course_lib.checks.case import Case, passed
 
 NAME = "causal_padding_mask"
 SHAPE = "One table for each text of the batch, with T rows (queries) and S columns (keys)."
@@ -18,7 +18,7 @@ def check_causal_padding_mask(answer: Callable) -> None:
     padded(answer)
     batch(answer)
     any_sizes(answer)
-    print(f"{NAME}: all checks passed")
+    passed(NAME)
 
 
 def table(answer: Callable, T: int, S: int, lengths: list[int]) -> tuple[Case, np.ndarray]:

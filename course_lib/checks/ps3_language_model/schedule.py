@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from course_lib.checks.case import Case, Suspect, close
+from course_lib.checks.case import Case, Suspect, close, passed
 
 NAME = "wsd_rate"
 RISE = np.arange(1, 5) / 4
@@ -22,7 +22,7 @@ def check_wsd_rate(answer: Callable) -> None:
     without_a_part(answer)
     longer_run(answer)
     long_parts(answer)
-    print(f"{NAME}: all checks passed")
+    passed(NAME)
 
 
 class Curve:

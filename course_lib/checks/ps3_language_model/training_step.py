@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from course_lib.checks.case import Case, close
+from course_lib.checks.case import Case, close, passed
 
 NAME = "training_step"
 IDS, TARGETS = torch.tensor([[0, 1, 1]]), torch.tensor([[1, 1, 0]])
@@ -25,7 +25,7 @@ def check_training_step(answer: Callable) -> None:
     loss_before(answer)
     edges(answer)
     language_model(answer)
-    print(f"{NAME}: all checks passed")
+    passed(NAME)
 
 
 class Slope(nn.Module):

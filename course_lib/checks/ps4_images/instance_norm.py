@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from course_lib.checks.case import Case, Suspect
+from course_lib.checks.case import Case, Suspect, passed
 from course_lib.checks.tensors import compare_tensors
 
 NAME = "conditional_instance_norm"
@@ -26,7 +26,7 @@ def check_conditional_instance_norm(answer: Callable) -> None:
     constant_map(answer)
     far_from_zero(answer)
     any_maps(answer)
-    print(f"{NAME}: all checks passed")
+    passed(NAME)
 
 
 def normalised(
