@@ -1,6 +1,7 @@
 """The files that describe the environment agree with each other and with what is installed."""
 
 import importlib.metadata
+import json
 import os
 import re
 import subprocess
@@ -108,6 +109,30 @@ def test_ci_runs_make_test():
     assert os.name == "nt" or os.access(ROOT / ".ci" / "run", os.X_OK)
     steps = yaml.safe_load(read(".github/workflows/ci.yml"))["jobs"]["test"]["steps"]
     assert ".ci/run" in [step.get("run") for step in steps]
+
+
+def test_ready_made_environments_install_what_is_tested():
+    requirements = read(".binder/requirements.txt").splitlines()
+    assert "-c ../constraints.txt" in requirements and "-e ." in requirements
+    assert read(".binder/runtime.txt").strip().removeprefix("python-") in PYTHONS
+    assert os.name == "nt" or os.access(ROOT / ".binder" / "postBuild", os.X_OK)
+    image = read("Dockerfile")
+    assert re.search(r"^FROM python:(\S+)-slim AS machine$", image, re.MULTILINE)[1] in PYTHONS
+    assert "-c constraints.txt -e ." in image
+    container = json.loads(read(".devcontainer/devcontainer.json"))
+    build = container["build"]
+    assert (ROOT / ".devcontainer" / build["dockerfile"]).resolve() == ROOT / "Dockerfile"
+    assert re.search(rf"^FROM .* AS {build['target']}$", image, re.MULTILINE)
+    assert re.match(r"make (\S+)", container["postCreateCommand"])[1] in TARGETS
+
+
+def test_the_cell_for_colab_names_packages_that_are_asked_for():
+    """Without `--no-deps` on the course itself, pip would replace Colab's IPython under its running kernel."""
+    (cell,) = re.findall(r"```python\n(!git clone.+?)```", read("docs/environments.md"), re.DOTALL)
+    course, packages = re.findall(r"^!pip install (.+)$", cell, re.MULTILINE)
+    assert "--no-deps --editable course" in course
+    names = {Requirement(word.strip('"')).name for word in packages.split() if not word.startswith("-")}
+    assert names and names <= {asked.name for asked in ASKED}
 
 
 def test_no_file_names_a_registry():

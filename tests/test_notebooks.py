@@ -228,6 +228,15 @@ def test_nothing_is_stored_that_is_large_or_of_one_machine_only(lesson, notebook
 
 
 @every_lesson
+def test_every_stored_figure_says_what_it_shows(lesson, notebook):
+    """In its metadata, from where exports take an image's `alt` text; and it says more than that it is one."""
+    for output in outputs(notebook):
+        if "image/png" in output.get("data", {}):
+            said = output.metadata.get("image/png", {}).get("alt", "")
+            assert len(said) > 10 and not said.startswith("<"), (said, output.data.get("text/plain"))
+
+
+@every_lesson
 def test_stored_results_are_the_lessons_own_and_in_the_cpu_bands(lesson, notebook):
     (bundle,) = [output.data[MIME] for output in outputs(notebook) if MIME in output.get("data", {})]
     assert bundle["lesson"] == lesson.stem

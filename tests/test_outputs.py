@@ -41,6 +41,17 @@ def test_two_runs_give_one_file():
     assert one == two
 
 
+def test_a_figure_to_explore_stays_as_a_figure():
+    alt = {"image/png": {"alt": "a from 1 to 2."}}
+    data = {WIDGET: {"model_id": "a1"}, "image/png": png(Image.new("RGB", (8, 8))), "text/plain": "a from 1 to 2."}
+    (stored,) = (
+        nbformat.reads(committed([v4.new_output("display_data", data, metadata=alt)], {}), as_version=4)
+        .cells[0]
+        .outputs
+    )
+    assert set(stored.data) == {"image/png", "text/plain"} and stored.metadata == alt
+
+
 def test_what_a_reader_and_nbval_need_stays():
     result = v4.new_output("execute_result", {"text/plain": "2", "text/html": "<b>2</b>"}, execution_count=3)
     error_text = v4.new_output("stream", name="stderr", text="careful\n")
