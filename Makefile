@@ -38,6 +38,7 @@ outputs: data ## run the lessons and store their outputs in them, as committed
 		--ExecutePreprocessor.timeout=900 \
 		--NotebookExporter.preprocessors=course_lib.outputs.Committed notebooks/[0-9][0-9]_*.ipynb
 	@$(BIN)/python -m course_lib.outputs
+	@$(BIN)/python -m course_lib.glossary
 
 setup:
 	@$(PYTHON) bootstrap.py

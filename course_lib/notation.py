@@ -1,0 +1,2 @@
+def symbol_table(folder):
+    return "## Notation"
