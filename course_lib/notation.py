@@ -88,14 +88,12 @@ def uses(lesson: Path) -> list[Use]:
 
 
 def introduced(entry: Symbol, number: str, folder: Path = NOTEBOOKS) -> Use:
-    """The first use of an entry's symbol in the section of a lesson that the entry names. Raises LookupError if none."""
+    """An entry's first use in the section of a lesson that it names. Raises LookupError if there is none."""
     (lesson,) = [path for path in lessons(folder) if path.name[:2] == number]
     for use in uses(lesson):
         if use.symbol == entry.symbol and is_section(use.section, entry.lessons[number]):
             return use
     raise LookupError(f"notation.yaml: {entry.symbol} is not in section {entry.lessons[number]} of lesson {number}")
-        f"{entry.symbol} is not in section {entry.lessons[number]} of lesson {number}; notation.yaml says so"
-    )
 
 
 def is_section(heading: str, name: str) -> bool:
