@@ -1,13 +1,14 @@
 """Builds notebooks/glossary.ipynb from the lessons: `python -m course_lib.glossary`.
 
-A lesson defines a term where it is a bold link to the glossary, `[**perplexity**](glossary.ipynb#cell-id=perplexity)`. Where the
-words differ from the entry's heading, the link's title has the heading: `[**gates**](glossary.ipynb#cell-id=gate "gate")`.
-An entry is the sentence with that link, word for word; `notebooks/glossary.yaml` says where more sentences belong to it.
+A lesson defines a term where it is a bold link to the glossary, `[**perplexity**](glossary.ipynb#cell-id=perplexity)`:
+JupyterLab follows links to a cell's id, whatever its heading. Where the words differ from the entry's name, the link's
+title has it: `[**gates**](glossary.ipynb#cell-id=gate "gate")`. An entry is the sentence with that link, word for word;
+`notebooks/glossary.yaml` says where more sentences belong to it.
 """
 
 import re
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
 
 import nbformat
@@ -15,7 +16,7 @@ import yaml
 from nbformat import v4
 
 from course_lib.atomic import write_whole
-from course_lib.notation import symbol_table
+from course_lib.notation import symbol_tables
 from course_lib.paths import NOTEBOOKS, lessons
 from course_lib.prose import Cell, headings, markdown_cells, section, sentences, slug
 
@@ -23,30 +24,23 @@ GLOSSARY = NOTEBOOKS / "glossary.ipynb"
 MARKER = re.compile(r'\[\*\*([^*]+)\*\*\]\(glossary\.ipynb#cell-id=([^()\s]+)(?: "([^"]+)")?\)')
 INTRODUCTION = """# Glossary
 
-The terms of the course, each with its definition, word for word as the lesson has it, and a link back to its section. The \
-symbols of the formulas stand at the [end](glossary.ipynb#cell-id=notation).
+The terms of the course, each with its definition, word for word as the lesson has it, and a link back to its section.
+The [symbols](glossary.ipynb#cell-id=notation) of the formulas stand at the end."""
+NOTATION = """## Notation
 
-This file is made of the lessons by `python -m course_lib.glossary`: change a definition there, not here."""
+Every symbol of the lessons' formulas. Some letters mean one thing in one lesson and another in the next: then they have
+a row for each. $x_i$ is entry $i$ of $x$; an index is listed as a symbol of its own."""
 
 
 @dataclass(frozen=True)
 class Definition:
-    """A term, and where it is defined: the lesson's cells, which of them, the position in it, and the link's own text."""
+    """A term, the cell that defines it, the position there, the link that says so and where that leads."""
 
     term: str
-    cells: tuple[Cell, ...]
-    cell: int
+    where: Cell
     position: int
     link: str
     target: str
-
-    @property
-    def where(self) -> Cell:
-        return self.cells[self.cell]
-
-    @cached_property
-    def section(self) -> str:
-        return section(list(self.cells), self.cell, self.position)
 
     def text(self, before: int = 0, after: int = 0) -> str:
         """The sentence of the definition with so many before and after it, the link made plain bold."""
@@ -64,37 +58,32 @@ def settings() -> dict:
 
 def definitions(folder: Path = NOTEBOOKS) -> list[Definition]:
     """All definitions of the lessons, in the order of the course."""
-    found = []
-    for lesson in lessons(folder):
-        cells = tuple(markdown_cells(lesson))
-        for i, cell in enumerate(cells):
-            for link in MARKER.finditer(cell.text):
-                found.append(Definition(link[3] or link[1], cells, i, link.start(), link[0], link[2]))
-    return found
+    return [
+        Definition(link[3] or link[1], cell, link.start(), link[0], link[2])
+        for lesson in lessons(folder)
+        for cell in markdown_cells(lesson)
+        for link in MARKER.finditer(cell.text)
+    ]
 
 
-def title(lesson: Path) -> str:
-    """A lesson's first heading: `01 · N-gram models`."""
-    return next(text for *_, text in headings(markdown_cells(lesson)))
-
-
-def link_to(cell: Cell, heading: str) -> str:
-    """A link to a cell of a lesson, which names the section that it stands in."""
-    name = title(cell.lesson)
-    return f"[{name if heading == name else f'{name}, {heading}'}]({cell.lesson.name}#cell-id={cell.id})"
+def link_to(cell: Cell, position: int) -> str:
+    """A link to a cell of a lesson, which names the lesson and the section."""
+    title, heading = headings(cell.lesson)[0][-1], section(cell, position)
+    return f"[{title if heading == title else f'{title}, {heading}'}]({cell.lesson.name}#cell-id={cell.id})"
 
 
 def entry(definition: Definition) -> str:
     """One entry: the term as a heading, its definition, the way back."""
     text = definition.text(*settings()["sentences"].get(definition.term, (0, 0)))
-    return f"### {definition.term}\n\n{text}\n\n{link_to(definition.where, definition.section)}"
+    return f"### {definition.term}\n\n{text}\n\n{link_to(definition.where, definition.position)}"
 
 
 def glossary(folder: Path = NOTEBOOKS) -> nbformat.NotebookNode:
     """The glossary as a notebook, from the lessons of a folder."""
     ordered = sorted(definitions(folder), key=lambda d: (d.term.casefold(), d.term))
-    texts = {"introduction": INTRODUCTION} | {slug(d.term): entry(d) for d in ordered}
-    cells = [v4.new_markdown_cell(text, id=name) for name, text in (texts | {"notation": symbol_table(folder)}).items()]
+    texts = {"introduction": INTRODUCTION, **{slug(d.term): entry(d) for d in ordered}}
+    texts |= {"notation": NOTATION, "symbols": symbol_tables(folder)}
+    cells = [v4.new_markdown_cell(text, id=name) for name, text in texts.items()]
     kernel = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
     return v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
 

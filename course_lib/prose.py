@@ -2,7 +2,6 @@
 
 import re
 import unicodedata
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -11,12 +10,57 @@ import nbformat
 
 MATHS = r"\$\$.*?\$\$|(?<![\\$])\$[^$\n]+\$"
 CODE = r"^```.*?^```|`[^`\n]+`"
-LINKS = r"(?<=\])\([^()\s]*(?:\([^()]*\)[^()\s]*)*(?: \"[^\"]*\")?\)"
+LINKS = r"(?<=\])\([^()\s]*(?:\([^()]*\)[^()\s]*)*(?: \"[^\"]*\")?\)"  # where they lead, not their words
 TAGS = r"</?[a-z][^>]*>"
-# A sentence ends at . ! or ? (with what closes after it), where a new one begins after a space.
-END = re.compile(r"(?<!\bal)[.!?][.)”\"*]*(?=\s+[^\W\da-z_]|\s+[(“\"*\[$`—…]|\s*$)")
-# A blank line ends one, too, but for formulas set apart, which belong to their sentence; so does a list's next item.
-BREAK = re.compile(r"(?:\n[ >]*)+\n|\n(?=(?:- |\d+\. |\||#+ |> |<))")
+HEADINGS = r"^#+ [^\n]*$"
+# A blank line ends a sentence, and so does a list's next item; else a full stop, with what closes after it, where a new
+# sentence begins after a space.
+STOPS = re.compile(
+    r"(?P<gap>(?:\n[ >]*)+\n|\n(?=(?:- |\d+\. |\||#+ |> |<)))"
+    r"|(?<!\bal)[.!?][.)”\"*]*(?=\s+[^\W\da-z_]|\s+[(“\"*\[—…]|\s*$)"
+)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A Markdown cell: its notebook, its id, its place among all cells, its text."""
+
+    lesson: Path
+    id: str
+    index: int
+    text: str
+
+    @property
+    def number(self) -> str:
+        """The lesson's number, `01`."""
+        return self.lesson.name[:2]
+
+    @property
+    def name(self) -> str:
+        """Lesson and cell, `01/cell-028`."""
+        return f"{self.number}/{self.id}"
+
+
+@cache
+def markdown_cells(lesson: Path) -> tuple[Cell, ...]:
+    """The Markdown cells of a notebook, in order."""
+    cells = nbformat.read(lesson, as_version=4).cells
+    return tuple(Cell(lesson, c.id, i, c.source) for i, c in enumerate(cells) if c.cell_type == "markdown")
+
+
+@cache
+def headings(lesson: Path) -> tuple[tuple[int, int, str], ...]:
+    """Each heading of a notebook: the place of its cell among all, its position in the cell, and its text."""
+    return tuple(
+        (cell.index, found.start(), found[0].lstrip("# ").rstrip())
+        for cell in markdown_cells(lesson)
+        for found in re.finditer(HEADINGS, blanked(cell.text, r"^```.*?^```"), re.M)
+    )
+
+
+def section(cell: Cell, position: int) -> str:
+    """The heading under which this position of a cell stands."""
+    return [text for index, at, text in headings(cell.lesson) if (index, at) <= (cell.index, position)][-1]
 
 
 def blanked(text: str, *patterns: str, by: str = " ") -> str:
@@ -27,83 +71,49 @@ def blanked(text: str, *patterns: str, by: str = " ") -> str:
 
 
 @cache
-def sentences(text: str) -> list[tuple[int, int]]:
-    """Start and end of each sentence of a Markdown text. What stands in round brackets within one never ends it."""
+def sentences(text: str) -> tuple[tuple[int, int], ...]:
+    """Start and end of each sentence of a Markdown text.
+
+    What stands in round brackets within a sentence never ends it. A formula set apart belongs to the sentence before it
+    and, if neither ends in a full stop, so does what follows.
+    """
     plain = re.sub(r"(?<=\n)>", " ", blanked(text, CODE, LINKS, TAGS, by="X"))
-    plain = re.sub(
-        r"\$\$.*?\$\$",
-        lambda found: "x" * (len(found[0]) - 1) + ("." if "." in found[0][-9:] else "x"),
-        plain,
-        flags=re.S,
-    )
+    plain = re.sub(r"\$\$.*?\$\$", _set_apart, plain, flags=re.S)
     plain = blanked(plain, MATHS, by="X")
-    spans, start, position = [], 0, 0
-    while position < len(plain):
-        pause = BREAK.match(plain, position)
-        if pause and not _goes_on(text, position, pause.end()):
-            spans.append((start, position))
-            start = position = pause.end()
+    spans, start = [], 0
+    for stop in STOPS.finditer(plain):
+        before, after = stop.span()
+        if stop["gap"]:
+            if _goes_on(text, before, after):
+                continue
+        elif plain.count("(", start, after) > plain.count(")", start, after):
             continue
-        end = END.match(plain, position)
-        if end and plain.count("(", start, end.end()) <= plain.count(")", start, end.end()):
-            spans.append((start, end.end()))
-            start = position = end.end()
-            continue
-        position += 1
+        spans.append((start, before if stop["gap"] else after))
+        start = after
     spans.append((start, len(text)))
-    trimmed = [
-        (a + len(text[a:b]) - len(text[a:b].lstrip(" \n>")), b - len(text[a:b]) + len(text[a:b].rstrip()))
-        for a, b in spans
-    ]
-    return [(a, b) for a, b in trimmed if a < b]
+    return tuple((a, b) for a, b in (_trimmed(text, *span) for span in spans) if a < b)
+
+
+def _set_apart(formula: re.Match) -> str:
+    """A formula as a word of its length, with a full stop at its end if it has one."""
+    return "x" * (len(formula[0]) - 1) + ("." if "." in formula[0][-9:] else "x")
 
 
 def _goes_on(text: str, before: int, after: int) -> bool:
-    """Does the sentence go on over this blank line, into or out of a formula set apart?"""
-    into = text.startswith("$$", after) and not re.search(r"[.!?]\W*$", text[:before][-3:])
+    """Does the sentence go on over this gap, into or out of a formula set apart?"""
     head = text[:before].rstrip()
-    out = head.endswith("$$") and "." not in head[-9:] and re.match(r"[a-z$(\[]", text[after:]) is not None
-    return into or out
+    if text.startswith("$$", after):
+        return not re.search(r"[.!?]\W*$", head[-3:])
+    return head.endswith("$$") and "." not in head[-9:] and re.match(r"[a-z$(\[]", text[after:]) is not None
+
+
+def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
+    """Start and end without the space, and the marks of quotation, around."""
+    inner = text[start:end].rstrip()
+    return start + len(inner) - len(inner.lstrip(" \n>")), start + len(inner)
 
 
 def slug(term: str) -> str:
     """A term as the id of a cell: `Fréchet distance` becomes `frechet-distance`."""
     letters = unicodedata.normalize("NFKD", term.casefold().replace("–", "-").replace("'", ""))
     return re.sub(r"[^a-z0-9]+", "-", "".join(c for c in letters if not unicodedata.combining(c))).strip("-")
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A Markdown cell: its lesson's file and number, its id, its place among all cells, its text."""
-
-    lesson: Path
-    id: str
-    index: int
-    text: str
-
-    @property
-    def number(self) -> str:
-        return self.lesson.name[:2]
-
-    @property
-    def name(self) -> str:
-        return f"{self.number}/{self.id}"
-
-
-@cache
-def markdown_cells(lesson: Path) -> list[Cell]:
-    """The Markdown cells of a notebook, in order."""
-    cells = nbformat.read(lesson, as_version=4).cells
-    return [Cell(lesson, c.id, i, c.source) for i, c in enumerate(cells) if c.cell_type == "markdown"]
-
-
-def headings(cells: list[Cell]) -> Iterator[tuple[int, int, int, str]]:
-    """Each heading of a lesson: the cell it is in (place in `cells`), its position there, its level and its text."""
-    for i, cell in enumerate(cells):
-        for found in re.finditer(r"^(#+) (.+)$", blanked(cell.text, r"^```.*?^```"), re.M):
-            yield i, found.start(), len(found[1]), found[2].strip()
-
-
-def section(cells: list[Cell], cell: int, position: int) -> str:
-    """The heading under which this position of this cell stands."""
-    return [text for i, at, _, text in headings(cells) if (i, at) <= (cell, position)][-1]

@@ -1,4 +1,4 @@
-"""The glossary is what the lessons say, every link between them leads there, and no term is used before it is defined."""
+"""The glossary is what the lessons say, links between them lead there, and no term is used before it is defined."""
 
 import re
 from functools import cache
@@ -6,9 +6,9 @@ from functools import cache
 import nbformat
 import pytest
 
-from course_lib.glossary import GLOSSARY, MARKER, Definition, definitions, glossary, settings, title
-from course_lib.paths import NOTEBOOKS, lessons
-from course_lib.prose import CODE, LINKS, MATHS, TAGS, Cell, blanked, headings, markdown_cells, section, sentences, slug
+from course_lib.glossary import GLOSSARY, Definition, definitions, glossary, settings
+from course_lib.paths import lessons
+from course_lib.prose import CODE, HEADINGS, LINKS, MATHS, TAGS, Cell, blanked, markdown_cells, section, sentences, slug
 
 LESSONS = lessons()
 CELLS = {lesson.name[:2]: markdown_cells(lesson) for lesson in LESSONS}
@@ -82,7 +82,7 @@ def pattern(word: str) -> re.Pattern:
 
 def prose(cell: Cell) -> str:
     """A cell's words: code, formulas, addresses of links, tags and headings (they announce) blanked."""
-    text = blanked(cell.text, CODE, MATHS, LINKS, TAGS, r"^#+ [^\n]*$")
+    text = blanked(cell.text, CODE, MATHS, LINKS, TAGS, HEADINGS)
     ends = re.search(r"\*\*Questions to think about|\*\*Read more|\*\*Where to read more", text)
     text = text[: ends.start()] if ends else text
     return re.sub(
@@ -97,7 +97,7 @@ def uses(cell: Cell) -> list[tuple[str, int, str]]:
     """The terms used in a cell, where, and in which form. Within a longer term a shorter one is not used."""
     text, found = prose(cell), []
     for word in WORDS:
-        if word[1:4] not in text and word not in settings()["also"]:
+        if word[1:-1] not in text and word not in settings()["also"]:
             continue  # saves most of the time
         for use in pattern(word).finditer(text):
             found.append((word, use.start(), use[0]))
@@ -106,7 +106,7 @@ def uses(cell: Cell) -> list[tuple[str, int, str]]:
 
 
 def names_the_place(sentence: str, cell: Cell, definition: Definition) -> bool:
-    """Does the sentence say where the term is explained: `lesson 05`, `lessons 03 to 05`, or this lesson's `section 7`?"""
+    """Does the sentence say where the term comes: `lesson 05`, `lessons 03 to 05`, or this lesson's `section 7`?"""
     named = set(re.findall(r"\b\d\d\b", " ".join(re.findall(r"[Ll]essons? (\d\d(?:(?:,| and| to) \d\d)*)", sentence))))
     for first, last in re.findall(r"[Ll]essons (\d\d) to (\d\d)", sentence):
         named |= {f"{n:02}" for n in range(int(first), int(last) + 1)}
@@ -114,7 +114,7 @@ def names_the_place(sentence: str, cell: Cell, definition: Definition) -> bool:
         return True
     sections = re.findall(r"[Ss]ections? (\d+(?:\.\d+)?)", sentence)
     return definition.where.number == cell.number and any(
-        re.match(rf"{re.escape(number)}\b", definition.section) for number in sections
+        re.match(rf"{re.escape(number)}\b", section(definition.where, definition.position)) for number in sections
     )
 
 
@@ -128,35 +128,36 @@ def said_again(cell: Cell, position: int, term: str) -> bool:
     return False
 
 
+@cache
+def meanings(form: str) -> list[Definition]:
+    """The definitions of a word in the form in which it stands in the text."""
+    return [d for d in DEFINITIONS if pattern(bare(d.term)).fullmatch(form)]
+
+
+def is_defined(definition: Definition, cell: Cell, position: int, end: int) -> bool:
+    """Does a reader at this position, in a sentence up to `end`, know the term, or hear where it comes?"""
+    where = definition.where
+    if where.number == cell.number and (where.index, definition.position) < (cell.index, max(end, position)):
+        return True
+    skipped = where.number < cell.number and where.number not in before(cell.number)
+    return where.number in before(cell.number) or (skipped and said_again(cell, position, bare(definition.term)))
+
+
 def early_uses() -> list[str]:
     """The uses of terms that no definition precedes, in lessons that one has studied by then."""
     faults = []
-    everyday = settings()["everyday"]
-    for number, cells in CELLS.items():
-        for cell in cells:
-            if cell.id == "cell-000" or "```mermaid\nflowchart TD" in cell.text:
-                continue  # a lesson's first cell announces, as does the course's map
-            spans = sentences(cell.text)
-            for term, position, form in uses(cell):
-                if cell.name in everyday.get(term, ()):
-                    continue
-                (start, end) = next(((a, b) for a, b in spans if a <= position < b), (position, position))
-                same = [d for d in DEFINITIONS if pattern(bare(d.term)).fullmatch(form)]
-                if any(
-                    d.where.number in before(number)
-                    or (d.where.number == number and (d.where.index, d.position) < (cell.index, max(end, position)))
-                    or names_the_place(cell.text[start:end], cell, d)
-                    or (
-                        d.where.number < number
-                        and d.where.number not in before(number)
-                        and said_again(cell, position, term)
-                    )
-                    for d in same
-                ):
-                    continue
-                faults.append(
-                    f"{cell.name}: {term!r}, in: {' '.join(cell.text[max(start, position - 90) : position + 60].split())}"
-                )
+    for cell in (cell for cells in CELLS.values() for cell in cells):
+        if cell.id == "cell-000" or "```mermaid\nflowchart TD" in cell.text:
+            continue  # a lesson's first cell announces, as does the course's map
+        for term, position, form in uses(cell):
+            if cell.name in settings()["everyday"].get(term, ()):
+                continue
+            start, end = next(((a, b) for a, b in sentences(cell.text) if a <= position < b), (position, position))
+            sentence = cell.text[start:end]
+            if not any(
+                is_defined(d, cell, position, end) or names_the_place(sentence, cell, d) for d in meanings(form)
+            ):
+                faults.append(f"{cell.name}: {form!r} in {cell.text[position - 90 : position + 60]!r}")
     return faults
 
 
