@@ -6,7 +6,7 @@ BIN := .venv/bin
 # A plotting backend chosen outside would take the figures out of the notebooks.
 unexport MPLBACKEND
 .NOTPARALLEL:
-.PHONY: help course lab data test test-fast test-full outputs setup lint
+.PHONY: help course lab data test test-fast test-full outputs html setup lint
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -39,6 +39,9 @@ outputs: data ## run the lessons and store their outputs in them, as committed
 		--NotebookExporter.preprocessors=course_lib.outputs.Committed notebooks/[0-9][0-9]_*.ipynb
 	@$(BIN)/python -m course_lib.outputs
 	@$(BIN)/python -m course_lib.glossary
+
+html: setup ## the course as a web site that needs no network: build/html
+	@$(BIN)/python docs/html/build.py
 
 setup:
 	@$(PYTHON) bootstrap.py

@@ -16,7 +16,7 @@ from packaging.version import Version
 
 from course_lib.paths import ROOT
 
-TARGETS = ["course", "test", "test-fast", "test-full", "lab", "data", "outputs"]
+TARGETS = ["course", "test", "test-fast", "test-full", "lab", "data", "outputs", "html"]
 REGISTRIES = ["pypi" + ".org", "python" + "hosted.org", "conda." + "anaconda.org"]
 PYTHONS = ["3.11", "3.12", "3.13"]
 SYSTEMS = [("Linux", "linux", "posix"), ("Darwin", "darwin", "posix"), ("Windows", "win32", "nt")]
