@@ -67,6 +67,7 @@ def test_settings_are_about_terms_and_cells_that_there_are():
 # No term before its definition
 
 
+@cache
 def bare(term: str) -> str:
     """A term without what is in brackets: `kernel` for `kernel (convolution)`."""
     return re.sub(r" \(.*\)", "", term)
