@@ -113,16 +113,15 @@ def symbol_tables(folder: Path = NOTEBOOKS) -> str:
         plain = re.sub(r"^\\(?:bar|hat) ", "", entry.symbol)
         group = "Letters" if plain[0].isalpha() else "Greek letters" if plain[1:] in GREEK else "Signs"
         uses_of = {number: introduced(entry, number, folder) for number in entry.lessons}
-        places = ", ".join(
+        places = "; ".join(
             f"[{number}, {entry.lessons[number]}]({use.cell.lesson.name}#cell-id={use.cell.id})"
             for number, use in uses_of.items()
         )
+        letter = plain.lstrip("\\")[: 1 if group == "Letters" else None]
         row = f"| {shown(entry.symbol)} | {entry.meaning} | {entry.kind} | {places} |"
-        tables[group].append(
-            (plain.lstrip("\\").casefold()[:1] if group == "Letters" else plain, min(entry.lessons), row)
-        )
+        tables[group].append((letter.casefold(), letter.isupper(), entry.symbol, min(entry.lessons), row))
     return "\n\n".join(
         f"### {name}\n\n| | meaning | shape or unit | lesson, section |\n|---|---|---|---|\n"
-        + "\n".join(row for *_, row in sorted(rows, key=lambda row: row[:2]))
+        + "\n".join(row for *_, row in sorted(rows))
         for name, rows in tables.items()
     )
