@@ -21,7 +21,7 @@ from course_lib.data import DataError
 from course_lib.paths import NOTEBOOKS, ROOT, lessons
 
 HERE = Path(__file__).parent
-PAGES = ["README.md", "docs/batch.md", "docs/teaching.md", "data/README.md"]
+PAGES = ["README.md", "docs/batch.md", "docs/teaching.md", "docs/environments.md", "data/README.md"]
 
 
 def main() -> None:
