@@ -12,7 +12,7 @@ async function draw() {
   await mermaid.run({ nodes: diagrams });
   for (const svg of document.querySelectorAll("pre.mermaid > svg")) {
     // It takes the width there is, up to its own; one too wide for that is scrolled, not made too small to read.
-    svg.style.minWidth = `${0.6 * parseFloat(svg.style.maxWidth)}px`;
+    svg.style.minWidth = `${0.55 * parseFloat(svg.style.maxWidth)}px`;
   }
 }
 
