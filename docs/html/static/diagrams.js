@@ -11,8 +11,8 @@ async function draw() {
   });
   await mermaid.run({ nodes: diagrams });
   for (const svg of document.querySelectorAll("pre.mermaid > svg")) {
-    // Its own width is the most it takes; on a phone it is scrolled rather than made too small to read.
-    svg.style.minWidth = `${0.7 * parseFloat(svg.style.maxWidth)}px`;
+    // It takes the width there is, up to its own; one too wide for that is scrolled, not made too small to read.
+    svg.style.minWidth = `${0.55 * parseFloat(svg.style.maxWidth)}px`;
   }
 }
 
