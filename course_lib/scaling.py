@@ -12,6 +12,7 @@ from dataclasses import astuple, dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import least_squares, nnls
+from tqdm.auto import tqdm
 
 DELTA = 1e-3  # beyond errors of 0.1 % a run counts by the error, not by its square (as in Hoffmann et al. 2022, 3.3)
 
@@ -89,7 +90,7 @@ def resampled(
     far the constants could be off by the choice of runs alone."""
     n, d, loss = (np.asarray(values, dtype=float) for values in (n, d, loss))
     draw, laws = np.random.default_rng(seed), []
-    for _ in range(times):
+    for _ in tqdm(range(times), "fits", leave=False):
         chosen = draw.integers(len(loss), size=len(loss))
         laws.append(fit(n[chosen], d[chosen], loss[chosen], law))
     return laws

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from tqdm.auto import tqdm
 
 from course_lib.cache import KeyValueCache
 from course_lib.neural.language_model import PIECE, NeuralLanguageModel
@@ -111,8 +112,9 @@ class TransformerLM(NeuralLanguageModel):
     def _score_many(self, ids: Tensor, targets: Tensor | None) -> Tensor:
         """Whole windows, (N, window), each from a cold start, as many at a time as memory allows."""
         n = max(1, PIECE // (self.window * max(self.vocab_size, self.architecture.d_ff)))
-        pairs = zip(ids.split(n), [None] * len(ids) if targets is None else targets.split(n), strict=False)
-        return torch.cat([super(TransformerLM, self).score(*pair) for pair in pairs])
+        pairs = list(zip(ids.split(n), [None] * len(ids) if targets is None else targets.split(n), strict=False))
+        shown = tqdm(pairs, "reading", delay=2, leave=False)
+        return torch.cat([super(TransformerLM, self).score(*pair) for pair in shown])
 
     def _read(self, state: State, ids: Tensor) -> tuple[Tensor, State]:
         """Read what the window has room for."""
