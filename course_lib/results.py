@@ -6,7 +6,6 @@ import os
 import re
 from pathlib import Path
 
-import nbformat
 from IPython.display import display
 from tabulate import tabulate
 
@@ -49,6 +48,8 @@ def read(notebook: Path | str) -> dict[str, Value]:
 
     Raises ValueError for a notebook that recorded more than once: which of them would count?
     """
+    import nbformat  # slow to import, and lessons only record
+
     found = [
         output.data[MIME]
         for cell in nbformat.read(notebook, as_version=4).cells
