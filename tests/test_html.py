@@ -79,7 +79,7 @@ def words(text: str) -> str:
 
 
 def test_the_pages_are_the_start_the_lessons_and_the_guides(pages):
-    guides = ["docs/batch", "docs/teaching", "data/README", "index", "search"]
+    guides = ["docs/batch", "docs/environments", "docs/teaching", "data/README", "index", "search"]
     assert set(pages) == {f"notebooks/{path.stem}.html" for path in SHOWN} | {f"{guide}.html" for guide in guides}
     assert (NOTEBOOKS / "00_start_here.ipynb") in SHOWN
 
