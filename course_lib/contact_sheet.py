@@ -11,4 +11,7 @@ def contact_sheet(images: Tensor, columns: int = 20) -> Image.Image:
     """Images (N, C, H, W), −1 … 1, side by side in rows; grey where C is 1."""
     sheet = make_grid(to_pixels(images), nrow=columns, padding=2, pad_value=128)  # (3, height, width), whatever C is
     picture = Image.fromarray(sheet.permute(1, 2, 0).numpy())
-    return picture.convert("L") if images.shape[1] == 1 else picture
+    picture = picture.convert("L") if images.shape[1] == 1 else picture
+    n, _, height, width = images.shape
+    picture.info["alt"] = f"{n} images of {height} × {width} pixels, {columns} in a row"
+    return picture

@@ -2,13 +2,19 @@
 
 import matplotlib.pyplot as plt
 
+from course_lib.alt_text import add_alt_texts
+
 # Okabe and Ito (2008): distinct under every common form of colour blindness. Markers differ too.
 COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
 MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
 
 
 def use_style() -> None:
-    """Set the style of all figures drawn from here on. The ground is opaque, so that a dark page cannot hide a line."""
+    """Set the style of all figures drawn from here on, and let each carry a description of itself.
+
+    The ground is opaque, so that a dark page cannot hide a line.
+    """
+    add_alt_texts()
     plt.rcParams.update(
         {
             "figure.figsize": (7.5, 4),
