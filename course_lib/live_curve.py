@@ -36,7 +36,7 @@ class LiveCurve:
         figure, axes = plt.subplots()
         losses = history.smooth("loss") if history.values.get("loss") else []
         if len(losses):
-            axes.plot(range(1, len(losses) + 1), losses, color="#999999", marker="", label="training, mean of 20 steps")
+            axes.plot(range(1, len(losses) + 1), losses, color="#808080", marker="", label="training, mean of 20 steps")
         steps = history.evaluated("step")
         names = [name for name in history.evaluations[0] if name not in ("step", "seconds")]
         for name in names:

@@ -4,8 +4,9 @@ import matplotlib.pyplot as plt
 
 from course_lib.alt_text import add_alt_texts
 
-# Okabe and Ito (2008): distinct under every common form of colour blindness. Markers differ too.
-COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
+# Distinct under every common form of colour blindness, and each at least three times as dark as the white ground: those of
+# Okabe and Ito (2008), whose orange and sky blue are too pale for a thin line and gave way. Markers differ, too.
+COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8329E8", "#6B2305", "#000000"]
 MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
 
 
