@@ -138,8 +138,13 @@ def until(happened: Callable, otherwise: str, seconds: float = SOON):
     return said
 
 
-def open_notebook(page: Page, lab: Lab, name: str) -> None:
-    """Open `name`, a path in the lab's folder, as a link to it does; back when its title can be read."""
+def open_notebook(page: Page, lab: Lab, name: str, theme: str = "light", at_once: bool = True) -> None:
+    """Open `name`, a path in the lab's folder, as a link to it does; back when its title can be read.
+
+    at_once: all cells are drawn first. By itself JupyterLab shows the title sooner and adds the rest bit by bit.
+    """
+    lab.set("apputils-extension", "themes", theme=THEMES[theme])
+    lab.set("notebook-extension", "tracker", windowingMode="none" if at_once else "contentVisibility")
     page.goto(f"{lab.url}lab/tree/{name}?reset&token={lab.token}")
     expect(page.locator(".jp-Notebook .jp-RenderedMarkdown h1").first).to_be_visible()
 

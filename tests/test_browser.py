@@ -143,11 +143,8 @@ def take(page, path: Path, what: str | None = None) -> None:
 @pytest.mark.parametrize("theme", THEMES)
 def test_a_lesson_can_be_read(stem, theme, lab, page, shots, times):
     title, wanted = stored(NOTEBOOKS / f"{stem}.ipynb")
-    lab.set("apputils-extension", "themes", theme=THEMES[theme])
-    # Light as it comes; dark with all cells at once, which is done sooner.
-    lab.set("notebook-extension", "tracker", windowingMode="contentVisibility" if theme == "light" else "none")
     start = time.perf_counter()
-    open_notebook(page, lab, f"{stem}.ipynb")
+    open_notebook(page, lab, f"{stem}.ipynb", theme, at_once=theme == "dark")  # light as it comes; dark is done sooner
     expect(page.locator(".jp-Notebook h1").first).to_contain_text(title)
     page.locator(".jp-Notebook mjx-container").first.wait_for()
     if theme == "light":
