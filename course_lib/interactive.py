@@ -13,39 +13,49 @@ from IPython.display import display
 from course_lib.alt_text import describe
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
+HEARD_ONLY = "position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%)"
 
 
 def explore(draw: Callable[..., None], **controls) -> None:
-    """Show the figure that `draw(**values)` draws with pyplot, and a control for each of its values.
+    """Show the figure that `draw(**values)` draws with pyplot, and above it a control for each of its values.
 
     draw:     draws one figure; the defaults in its signature are the values shown first.
     controls: what each value may be, in ipywidgets' short forms: (1, 7) or (0.1, 2.0, 0.1) make a slider, a list of
-              options a menu, a text a box to type in (read at Enter), or give a widget. Tab and the arrow keys work.
+              options a menu, a text a box to type in (read at Enter), or give a widget. Tab and the arrow keys work,
+              and who cannot see the figure hears its new description.
 
-    A stored notebook, an export, papermill and nbval have the figure at the defaults: it is kept beside the controls.
-    An error at the defaults stops the cell, as any error does; one at other values is shown in the figure's place.
+    The figure is an output of its own: it stays where no kernel answers, in a stored notebook, an export, papermill.
+    An error at the defaults stops the cell, as any error does; one at other values is shown above the figure.
     Raises ValueError if `draw` draws nothing, or not one figure.
     """
     defaults = inspect.signature(draw).parameters
     made = {name: _control(name, control, defaults[name].default) for name, control in controls.items()}
-    picture = ipywidgets.HTML()
-
-    def values() -> dict:
-        return {name: control.value for name, control in made.items()}
+    said = ipywidgets.HTML()
+    png, alt = _drawn(draw, {name: control.value for name, control in made.items()})
+    box = ipywidgets.VBox([*made.values(), said])
+    # No text beside the view: it would be an output to compare, and to read, where there are no widgets.
+    display({WIDGET: {"model_id": box.model_id, "version_major": 2, "version_minor": 0}}, raw=True)
+    figure = display(_bundle(png, alt), raw=True, metadata=_metadata(alt), display_id=True)
 
     def redraw(_=None) -> None:
         try:
-            picture.value = _image(*_drawn(draw, values()))
+            png, alt = _drawn(draw, {name: control.value for name, control in made.items()})
         except Exception as error:
-            picture.value = f'<p role="alert"><b>{html.escape(f"{type(error).__name__}: {error}")}</b></p>'
+            said.value = f'<b role="alert">{html.escape(f"{type(error).__name__}: {error}")}</b>'
+        else:
+            said.value = f'<span role="status" style="{HEARD_ONLY}">{html.escape(alt)}</span>'
+            figure.update(_bundle(png, alt), raw=True, metadata=_metadata(alt))
 
-    png, alt = _drawn(draw, values())
-    picture.value = _image(png, alt)
     for control in made.values():
         control.observe(redraw, "value")
-    widget = {"model_id": ipywidgets.VBox([*made.values(), picture]).model_id, "version_major": 2, "version_minor": 0}
-    bundle = {WIDGET: widget, "image/png": png, "text/plain": alt}
-    display(bundle, raw=True, metadata={"image/png": {"alt": alt}})
+
+
+def _bundle(png: str, alt: str) -> dict[str, str]:
+    return {"image/png": png, "text/plain": alt}
+
+
+def _metadata(alt: str) -> dict:
+    return {"image/png": {"alt": alt}}
 
 
 def _control(name: str, control, default) -> ipywidgets.Widget:
@@ -74,7 +84,3 @@ def _drawn(draw: Callable[..., None], values: dict) -> tuple[str, str]:
     finally:
         for number in set(plt.get_fignums()) - before:
             plt.close(number)
-
-
-def _image(png: str, alt: str) -> str:
-    return f'<img src="data:image/png;base64,{png}" alt="{html.escape(alt)}" style="max-width: 100%">'

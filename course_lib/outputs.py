@@ -20,8 +20,7 @@ class Committed(CoalesceStreamsPreprocessor):
     """nbconvert step for `make outputs`, after execution: keeps outputs and execution counts, except that
 
     - printed text becomes one piece, however the kernel's buffer happened to cut it;
-    - widget views go: their ids are random, and without a kernel they show nothing; what explore() drew stays as a
-      picture, a progress bar leaves nothing;
+    - widget views (progress bars, sliders) go: their ids are random, and without a kernel they show nothing;
     - pictures are kept once, as PNG, and get a palette, at a third of the size, where that cannot be seen;
     - of the notebook's metadata only the kernel's name stays, not the Python version nor the widgets' state.
     """
@@ -31,14 +30,9 @@ class Committed(CoalesceStreamsPreprocessor):
         nb.metadata = {"kernelspec": nb.metadata.kernelspec}
         for cell in nb.cells:
             if cell.cell_type == "code":
-                cell.outputs = [
-                    output
-                    for output in cell.outputs
-                    if WIDGET not in output.get("data", {}) or "image/png" in output.data
-                ]
+                cell.outputs = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
                 for output in cell.outputs:
                     if "image/png" in output.get("data", {}):
-                        output.data.pop(WIDGET, None)
                         output.data["image/png"] = with_palette(output.data["image/png"])
                         output.data.pop("image/jpeg", None)  # Pillow's pictures come as both
         return super().preprocess(nb, resources)

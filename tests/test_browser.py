@@ -196,16 +196,17 @@ def test_a_lesson_runs(stem, lab, page, shots, times):
 
 
 def play(page, path) -> None:
-    """Move the first slider one step on the keyboard: the figure below is another one, and its description, too."""
-    output = page.locator(".jp-OutputArea-output", has=page.locator(".widget-slider")).first
-    handle, figure = output.locator(".noUi-handle").first, output.locator("img")
+    """Move the first slider one step on the keyboard: the figure is another one, and its description is said."""
+    played = page.locator(".jp-CodeCell", has=page.locator(".widget-slider")).first
+    handle, figure = played.locator(".noUi-handle").first, played.locator(".jp-RenderedImage img")
     take(page, f"{path}_slider_before.png", ".jp-OutputArea-output .widget-slider")
-    before = figure.get_attribute("src"), figure.get_attribute("alt")
+    before = figure.get_attribute("src")
+    expect(played.get_by_role("status")).to_have_count(0)
     handle.focus()
     at_end = handle.get_attribute("aria-valuenow") == handle.get_attribute("aria-valuemax")
     page.keyboard.press("ArrowLeft" if at_end else "ArrowRight")
-    expect(figure).not_to_have_attribute("src", before[0])
-    expect(figure).not_to_have_attribute("alt", before[1])
+    expect(figure).not_to_have_attribute("src", before)
+    expect(played.get_by_role("status")).to_contain_text("against")
     take(page, f"{path}_slider_after.png")
 
 

@@ -1,21 +1,16 @@
 """explore(): the figure at its defaults wherever no kernel answers, another one when a control moves."""
 
 import matplotlib.pyplot as plt
+import nbformat
 import pytest
-from ipywidgets import HTML, Dropdown, FloatSlider, IntSlider, Text
+from ipywidgets import Dropdown, FloatSlider, IntSlider, Text
+from nbclient import NotebookClient
+from nbformat import v4
 
 from course_lib import interactive
 from course_lib.interactive import WIDGET, explore
 
-
-@pytest.fixture
-def shown(monkeypatch):
-    """What explore() showed: a list of (bundle, metadata)."""
-    bundles = []
-    monkeypatch.setattr(interactive, "display", lambda bundle, raw, metadata: bundles.append((bundle, metadata)))
-    before = len(plt.get_fignums())
-    yield bundles
-    assert len(plt.get_fignums()) == before, "a figure was left open: the notebook would show it twice"
+CONTROLS = {"order": (1, 7), "share": (0.0, 1.0, 0.25), "text": "abc", "kind": ["lines", "bars"]}
 
 
 def draw(order=2, share=0.5, text="abc", kind="bars"):
@@ -25,54 +20,70 @@ def draw(order=2, share=0.5, text="abc", kind="bars"):
     plt.legend()
 
 
-CONTROLS = {"order": (1, 7), "share": (0.0, 1.0, 0.25), "text": "abc", "kind": ["lines", "bars"]}
+class Shown(list):
+    """What explore() displayed: (bundle, metadata), updates included."""
+
+    def __call__(self, bundle, raw, metadata=None, display_id=False):
+        self.append((bundle, metadata))
+        return self
+
+    def update(self, bundle, raw, metadata):
+        self(bundle, raw, metadata)
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    shown = Shown()
+    monkeypatch.setattr(interactive, "display", shown)
+    before = len(plt.get_fignums())
+    yield shown
+    assert len(plt.get_fignums()) == before, "a figure was left open: the notebook would show it twice"
 
 
 @pytest.fixture
 def explored(shown, monkeypatch):
-    """A function that calls explore() and returns its controls by name, and the picture below them."""
+    """A function that calls explore() and returns its controls by name, and what is said below them."""
     boxes, box = [], interactive.ipywidgets.VBox
     monkeypatch.setattr(interactive.ipywidgets, "VBox", lambda children: boxes.append(box(children)) or boxes[-1])
 
     def explored(*arguments, **controls):
         explore(*arguments, **controls)
-        assert shown[-1][0][WIDGET]["model_id"] == boxes[-1].model_id
-        *made, picture = boxes[-1].children
-        return {control.description: control for control in made}, picture
+        assert shown[-2][0][WIDGET]["model_id"] == boxes[-1].model_id
+        *made, said = boxes[-1].children
+        return {control.description: control for control in made}, said
 
     return explored
 
 
-def test_without_a_kernel_the_figure_at_the_defaults_of_the_function_remains(shown):
+def test_the_figure_at_the_defaults_of_the_function_is_an_output_of_its_own(shown):
     explore(draw, **CONTROLS)
-    ((bundle, metadata),) = shown
+    (controls, _), (figure, metadata) = shown
     said = "0.5 abc bars at 2."
-    assert bundle["image/png"].startswith("iVBOR") and bundle["text/plain"] == said
+    assert set(controls) == {WIDGET}
+    assert figure["image/png"].startswith("iVBOR") and figure["text/plain"] == said
     assert metadata == {"image/png": {"alt": said}}
 
 
 def test_each_value_has_a_control_that_starts_at_its_default(explored):
-    controls, picture = explored(draw, **CONTROLS)
+    controls, _ = explored(draw, **CONTROLS)
     kinds = {"order": IntSlider, "share": FloatSlider, "text": Text, "kind": Dropdown}
     assert {name: type(control) for name, control in controls.items()} == kinds
-    assert {name: control.value for name, control in controls.items()} == {
-        "order": 2,
-        "share": 0.5,
-        "text": "abc",
-        "kind": "bars",
-    }
-    assert isinstance(picture, HTML) and 'alt="0.5 abc bars at 2."' in picture.value
+    values = {"order": 2, "share": 0.5, "text": "abc", "kind": "bars"}
+    assert {name: control.value for name, control in controls.items()} == values
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
-    [("order", 7, "at 7."), ("share", 0.25, "0.25 abc"), ("text", "<b>", "&lt;b&gt;"), ("kind", "lines", "lines at 2")],
+    ("name", "value", "alt"),
+    [("order", 7, "at 7."), ("share", 0.25, "0.25 abc"), ("text", "<b>", "<b>"), ("kind", "lines", "lines at 2")],
 )
-def test_moving_a_control_draws_anew(explored, name, value, said):
-    controls, picture = explored(draw, **CONTROLS)
-    before = picture.value
+def test_moving_a_control_draws_anew_and_says_so(explored, shown, name, value, alt):
+    controls, said = explored(draw, **CONTROLS)
+    before = shown[-1][0]["image/png"]
     controls[name].value = value
-    assert picture.value != before and said in picture.value
+    figure, metadata = shown[-1]
+    assert figure["image/png"] != before and alt in figure["text/plain"]
+    assert metadata == {"image/png": {"alt": figure["text/plain"]}}
+    assert 'role="status"' in said.value and alt.replace("<", "&lt;").replace(">", "&gt;") in said.value
 
 
 def test_an_error_at_the_defaults_is_the_cells_and_a_later_one_is_shown_and_passes(explored, shown):
@@ -83,11 +94,12 @@ def test_an_error_at_the_defaults_is_the_cells_and_a_later_one_is_shown_and_pass
     with pytest.raises(ZeroDivisionError):
         explore(inverse, x=(-2, 2))
     assert not shown
-    controls, picture = explored(lambda x=1: inverse(x), x=(-2, 2))
+    controls, said = explored(lambda x=1: inverse(x), x=(-2, 2))
     controls["x"].value = 0
-    assert "ZeroDivisionError: division by zero" in picture.value and "<img" not in picture.value
+    assert 'role="alert"' in said.value and "ZeroDivisionError: division by zero" in said.value
+    assert shown[-1][0]["text/plain"] == "at 1."
     controls["x"].value = 2
-    assert "at 0.5." in picture.value and "Error" not in picture.value
+    assert shown[-1][0]["text/plain"] == "at 0.5." and "Error" not in said.value
 
 
 def test_what_draws_no_figure_or_two_or_has_no_control_is_refused(shown):
@@ -101,3 +113,21 @@ def test_what_draws_no_figure_or_two_or_has_no_control_is_refused(shown):
         explore(two, x=(1, 2))
     with pytest.raises(ValueError, match="x=None: expected a range"):
         explore(two, x=None)
+
+
+@pytest.mark.slow
+def test_in_a_notebook_the_figure_is_stored_and_follows_a_control():
+    sources = [
+        "import matplotlib.pyplot as plt\nfrom course_lib.interactive import explore\nimport ipywidgets\n"
+        "slider = ipywidgets.IntSlider(2, 1, 7)\n"
+        "def draw(order=2):\n    plt.plot([order, order])\n",
+        "explore(draw, order=slider)",
+        "slider.value = 5",
+    ]
+    notebook = v4.new_notebook(cells=[v4.new_code_cell(source) for source in sources])
+    notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    NotebookClient(notebook).execute()
+    controls, figure = notebook.cells[1].outputs
+    assert set(controls.data) == {WIDGET}
+    assert figure.data["text/plain"] == "at 5." and "image/png" in figure.data  # where it stood, it was replaced
+    nbformat.validate(notebook)

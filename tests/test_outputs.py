@@ -41,14 +41,12 @@ def test_two_runs_give_one_file():
     assert one == two
 
 
-def test_a_figure_to_explore_stays_as_a_figure():
+def test_a_figure_to_explore_stays_without_its_controls():
     alt = {"image/png": {"alt": "a from 1 to 2."}}
-    data = {WIDGET: {"model_id": "a1"}, "image/png": png(Image.new("RGB", (8, 8))), "text/plain": "a from 1 to 2."}
-    (stored,) = (
-        nbformat.reads(committed([v4.new_output("display_data", data, metadata=alt)], {}), as_version=4)
-        .cells[0]
-        .outputs
-    )
+    controls = v4.new_output("display_data", {WIDGET: {"model_id": "a1"}})
+    data = {"image/png": png(Image.new("RGB", (8, 8))), "text/plain": "a from 1 to 2."}
+    figure = v4.new_output("display_data", data, metadata=alt)
+    (stored,) = nbformat.reads(committed([controls, figure], {}), as_version=4).cells[0].outputs
     assert set(stored.data) == {"image/png", "text/plain"} and stored.metadata == alt
 
 
