@@ -7,7 +7,7 @@ from course_lib import checks
 
 
 def checks_by_set() -> dict[str, list[str]]:
-    """The names of the checks of each problem set, in order: {"ps1_counting": ["bigram_probabilities", …], …}."""
+    """The names of the checks of each problem set, in the order of its exercises: {"ps1_counting": ["witten_bell", …]}."""
     sets = sorted(module.name for module in pkgutil.iter_modules(checks.__path__) if module.ispkg)
     return {name: [check.removeprefix("check_") for check in _functions(name)] for name in sets}
 

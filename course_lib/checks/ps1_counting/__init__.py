@@ -8,12 +8,12 @@ from course_lib.checks.ps1_counting.min_p import check_draw_min_p
 from course_lib.checks.ps1_counting.mixture import check_mixture_perplexity
 from course_lib.checks.ps1_counting.witten_bell import check_witten_bell
 
-__all__ = [
+__all__ = [  # in the order of the exercises
     "check_bigram_probabilities",
-    "check_draw_min_p",
-    "check_line_search",
-    "check_mean_cross_entropy",
-    "check_mixture_perplexity",
-    "check_smoothed_gradient",
     "check_witten_bell",
+    "check_mixture_perplexity",
+    "check_draw_min_p",
+    "check_mean_cross_entropy",
+    "check_smoothed_gradient",
+    "check_line_search",
 ]

@@ -8,12 +8,12 @@ from course_lib.checks.ps2_attention.relative_bias import check_relative_bias_at
 from course_lib.checks.ps2_attention.several_sources import check_multi_source_attention
 from course_lib.checks.ps2_attention.sliding_window import check_sliding_window_attention
 
-__all__ = [
+__all__ = [  # in the order of the exercises
     "check_attention",
     "check_causal_padding_mask",
-    "check_linear_attention",
     "check_multi_head_attention",
-    "check_multi_source_attention",
-    "check_relative_bias_attention",
     "check_sliding_window_attention",
+    "check_linear_attention",
+    "check_relative_bias_attention",
+    "check_multi_source_attention",
 ]

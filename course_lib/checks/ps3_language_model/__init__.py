@@ -8,12 +8,12 @@ from course_lib.checks.ps3_language_model.schedule import check_wsd_rate
 from course_lib.checks.ps3_language_model.training_step import check_training_step
 from course_lib.checks.ps3_language_model.typical import check_typical_probabilities
 
-__all__ = [
-    "check_accumulated_gradient",
+__all__ = [  # in the order of the exercises
     "check_causal_loss",
     "check_next_token",
-    "check_rolling_attention",
     "check_training_step",
     "check_typical_probabilities",
+    "check_accumulated_gradient",
     "check_wsd_rate",
+    "check_rolling_attention",
 ]

@@ -8,12 +8,12 @@ from course_lib.checks.ps4_images.frechet import check_frechet_1d
 from course_lib.checks.ps4_images.generator_step import check_generator_step
 from course_lib.checks.ps4_images.instance_norm import check_conditional_instance_norm
 
-__all__ = [
-    "check_conditional_instance_norm",
+__all__ = [  # in the order of the exercises
     "check_convolve",
-    "check_critic_gradient",
-    "check_density_and_coverage",
     "check_discriminator_step",
-    "check_frechet_1d",
     "check_generator_step",
+    "check_frechet_1d",
+    "check_conditional_instance_norm",
+    "check_density_and_coverage",
+    "check_critic_gradient",
 ]
