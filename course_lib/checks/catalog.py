@@ -7,7 +7,7 @@ from course_lib import checks
 
 
 def checks_by_set() -> dict[str, list[str]]:
-    """The names of the checks of each problem set, in the order of its exercises: {"ps1_counting": ["witten_bell", …]}."""
+    """The names of the checks of each problem set, in the order of its exercises: {"ps1_counting": [...]}."""
     sets = sorted(module.name for module in pkgutil.iter_modules(checks.__path__) if module.ispkg)
     return {name: [check.removeprefix("check_") for check in _functions(name)] for name in sets}
 
