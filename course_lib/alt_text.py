@@ -69,9 +69,11 @@ def _lines(axes: Axes) -> list[str]:
 
 def _line(line: Line2D) -> str:
     name = "" if line.get_label().startswith("_") else _plain(line.get_label()) + " "
-    ys = [y for y in map(float, line.get_ydata(orig=False)) if math.isfinite(y)]
+    xs, ys = ([x for x in map(float, data) if math.isfinite(x)] for data in line.get_data(orig=False))
     if not ys:
         return f"{name}no values"
+    if len(xs) > 1 and min(xs) == max(xs):
+        return f"{name}upright at {_number(xs[0])}"
     if min(ys) == max(ys):
         return f"{name}at {_number(ys[0])}"
     between = min(ys) < min(ys[0], ys[-1]) or max(ys) > max(ys[0], ys[-1])
@@ -117,7 +119,7 @@ def _values(numbers: Sequence[float], names: Sequence[str]) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:.3g}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def _count(n: int, what: str) -> str:

@@ -20,10 +20,14 @@ def test_lines_by_name_from_where_to_where():
     _, axes = plt.subplots()
     axes.plot([0, 10, 20], [3, 1, 2], label="$d_k$ = 4")
     axes.axhline(2.5, label="guessing")
+    axes.axvline(4608, label="the limit")
     axes.plot([0, 20], [7, 8])  # without a name, beside others that have one: a helping line
     axes.set(title="Training", xlabel="step", ylabel="loss")
     said = describe(axes.figure)
-    assert said == "Training: loss against step: d_k = 4 from 3 to 2, between 1 and 3; guessing at 2.5."
+    assert (
+        said
+        == "Training: loss against step: d_k = 4 from 3 to 2, between 1 and 3; guessing at 2.5; the limit upright at 4,608."
+    )
 
 
 def test_lines_that_have_no_name_or_no_numbers():
