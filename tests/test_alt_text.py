@@ -24,10 +24,8 @@ def test_lines_by_name_from_where_to_where():
     axes.plot([0, 20], [7, 8])  # without a name, beside others that have one: a helping line
     axes.set(title="Training", xlabel="step", ylabel="loss")
     said = describe(axes.figure)
-    assert (
-        said
-        == "Training: loss against step: d_k = 4 from 3 to 2, between 1 and 3; guessing at 2.5; the limit upright at 4,608."
-    )
+    lines = "d_k = 4 from 3 to 2, between 1 and 3; guessing at 2.5; the limit upright at 4,608."
+    assert said == f"Training: loss against step: {lines}"
 
 
 def test_lines_that_have_no_name_or_no_numbers():
