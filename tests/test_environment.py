@@ -128,7 +128,7 @@ def test_ready_made_environments_install_what_is_tested():
 
 def test_the_cell_for_colab_names_packages_that_are_asked_for():
     """Without `--no-deps` on the course itself, pip would replace Colab's IPython under its running kernel."""
-    (cell,) = re.findall(r"```python\n(!git clone.+?)```", read("docs/environments.md"), re.DOTALL)
+    (cell,) = re.findall(r"```ipython3\n(!git clone.+?)```", read("docs/environments.md"), re.DOTALL)
     course, packages = re.findall(r"^!pip install (.+)$", cell, re.MULTILINE)
     assert "--no-deps --editable course" in course
     names = {Requirement(word.strip('"')).name for word in packages.split() if not word.startswith("-")}
