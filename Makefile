@@ -22,7 +22,7 @@ lab: data ## open the course in JupyterLab
 data: setup ## fetch the data sets
 	@$(BIN)/course data
 
-test: lint data ## everything CI checks, about three quarters of an hour
+test: lint data ## everything CI checks, about fifty minutes
 	@$(BIN)/python -m pytest
 
 test-fast: lint data ## the quick checks, three minutes
