@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from tqdm.auto import tqdm
 
 from course_lib.classifier import in_parts
 from course_lib.cnn import ConvNet
@@ -55,7 +56,8 @@ class Judge:
         if n > len(real):
             raise ValueError(f"n is {n}: expected {len(real)} or fewer, as there are so many images; judge fewer")
         random = torch.Generator().manual_seed(seed)
-        return [self(real.pixels[torch.randperm(len(real), generator=random)[:n]]) for _ in range(draws)]
+        shown = tqdm(range(draws), "draws of real images", leave=False)
+        return [self(real.pixels[torch.randperm(len(real), generator=random)[:n]]) for _ in shown]
 
     def _look(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         features = in_parts(self.network.features, pixels, self.device)
