@@ -68,7 +68,7 @@ def _lines(axes: Axes) -> list[str]:
 
 
 def _line(line: Line2D) -> str:
-    name = "" if line.get_label().startswith("_") else _plain(line.get_label()) + " "
+    name = _name(line.get_label())
     xs, ys = ([x for x in map(float, data) if math.isfinite(x)] for data in line.get_data(orig=False))
     if not ys:
         return f"{name}no values"
@@ -89,7 +89,7 @@ def _bars(axes: Axes) -> list[str]:
         upright = bars.orientation != "horizontal"
         lengths = [bar.get_height() if upright else bar.get_width() for bar in bars]
         ticks = [_plain(text.get_text()) for text in (axes.get_xticklabels() if upright else axes.get_yticklabels())]
-        name = "" if bars.get_label().startswith("_") else _plain(bars.get_label()) + " "
+        name = _name(bars.get_label())
         told.append(f"{name}{_count(len(lengths), 'bar')} {_values(lengths, ticks)}")
     return told
 
@@ -98,7 +98,7 @@ def _points(axes: Axes) -> list[str]:
     counts = [(each.get_label(), len(each.get_offsets())) for each in axes.collections if len(each.get_offsets()) > 1]
     if len(counts) > MOST:
         return [f"{sum(count for _, count in counts)} points of {len(counts)} kinds"]
-    return [f"{'' if name.startswith('_') else _plain(name) + ' '}{_count(n, 'point')}" for name, n in counts]
+    return [f"{_name(label)}{_count(n, 'point')}" for label, n in counts]
 
 
 def _pictures(axes: Axes) -> list[str]:
@@ -116,6 +116,11 @@ def _values(numbers: Sequence[float], names: Sequence[str]) -> str:
     if len(names) != len(numbers):
         return ", ".join(map(_number, numbers))
     return ", ".join(f"{name} {_number(number)}" for name, number in zip(names, numbers, strict=True))
+
+
+def _name(label: str) -> str:
+    """A label with a space behind it; nothing for those that matplotlib made up."""
+    return "" if label.startswith("_") else _plain(label) + " "
 
 
 def _number(value: float) -> str:

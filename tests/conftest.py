@@ -4,6 +4,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from nbclient import NotebookClient
 from nbformat import v4
 
 KERNEL = {"name": "python3", "language": "python", "display_name": "Python 3"}
@@ -25,3 +26,17 @@ def make_notebook():
         return path
 
     return make
+
+
+@pytest.fixture(scope="session")
+def run_cells():
+    """A function that runs cells of code with these sources in one kernel and returns the notebook."""
+
+    def run(*sources: str) -> nbformat.NotebookNode:
+        cells = [v4.new_code_cell(source) for source in sources]
+        notebook = v4.new_notebook(cells=cells, metadata={"kernelspec": KERNEL})
+        NotebookClient(notebook).execute()
+        nbformat.validate(notebook)
+        return notebook
+
+    return run

@@ -1,11 +1,8 @@
 """A figure's description says what can be read off the figure."""
 
 import matplotlib.pyplot as plt
-import nbformat
 import numpy as np
 import pytest
-from nbclient import NotebookClient
-from nbformat import v4
 
 from course_lib.alt_text import MOST, describe
 
@@ -61,7 +58,7 @@ def test_pictures_points_and_no_colour_bars():
 
 
 @pytest.mark.slow
-def test_every_figure_of_a_notebook_carries_its_description():
+def test_every_figure_of_a_notebook_carries_its_description(run_cells):
     sources = [
         "import matplotlib.pyplot as plt\nfrom course_lib import plots\nplots.use_style()\nplots.use_style()",
         "plt.plot([3, 4], label='a')\nplt.show()",
@@ -69,13 +66,10 @@ def test_every_figure_of_a_notebook_carries_its_description():
         "import torch\nfrom course_lib.contact_sheet import contact_sheet",
         "contact_sheet(torch.zeros(6, 1, 4, 5), columns=3)",
     ]
-    notebook = v4.new_notebook(cells=[v4.new_code_cell(source) for source in sources])
-    notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    NotebookClient(notebook).execute()
+    notebook = run_cells(*sources)
     pictures = [o for cell in notebook.cells for o in cell.outputs if "image/png" in o.get("data", {})]
     assert [picture.metadata["image/png"]["alt"] for picture in pictures] == [
         "a from 3 to 4.",
         "b from 5 to 6.",
         "6 images of 4 × 5 pixels, 3 in a row",
     ]
-    nbformat.validate(notebook)

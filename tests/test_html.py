@@ -17,14 +17,14 @@ from conftest import KERNEL
 from nbformat import v4
 from sphinx.search.en import SearchEnglish
 
+from course_lib.glossary import GLOSSARY
 from course_lib.paths import NOTEBOOKS, ROOT, lessons
 
 pytestmark = pytest.mark.slow
 
 HTML = ROOT / "docs" / "html"
 REPOSITORY = "https://github.com/owner/name"
-GLOSSARY = NOTEBOOKS / "glossary.ipynb"
-SHOWN = [*lessons(), *([GLOSSARY] if GLOSSARY.is_file() else [])]
+SHOWN = [*lessons(), GLOSSARY]
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
 
 every_notebook = pytest.mark.parametrize("notebook", SHOWN, ids=lambda path: path.stem)

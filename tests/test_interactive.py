@@ -1,11 +1,8 @@
 """explore(): the figure at its defaults wherever no kernel answers, another one when a control moves."""
 
 import matplotlib.pyplot as plt
-import nbformat
 import pytest
 from ipywidgets import Dropdown, FloatSlider, IntSlider, Text
-from nbclient import NotebookClient
-from nbformat import v4
 
 from course_lib import interactive
 from course_lib.interactive import WIDGET, explore
@@ -116,7 +113,7 @@ def test_what_draws_no_figure_or_two_or_has_no_control_is_refused(shown):
 
 
 @pytest.mark.slow
-def test_in_a_notebook_the_figure_is_stored_and_follows_a_control():
+def test_in_a_notebook_the_figure_is_stored_and_follows_a_control(run_cells):
     sources = [
         "import matplotlib.pyplot as plt\nfrom course_lib.interactive import explore\nimport ipywidgets\n"
         "slider = ipywidgets.IntSlider(2, 1, 7)\n"
@@ -124,10 +121,7 @@ def test_in_a_notebook_the_figure_is_stored_and_follows_a_control():
         "explore(draw, order=slider)",
         "slider.value = 5",
     ]
-    notebook = v4.new_notebook(cells=[v4.new_code_cell(source) for source in sources])
-    notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    NotebookClient(notebook).execute()
+    notebook = run_cells(*sources)
     controls, figure = notebook.cells[1].outputs
     assert set(controls.data) == {WIDGET}
     assert figure.data["text/plain"] == "at 5." and "image/png" in figure.data  # where it stood, it was replaced
-    nbformat.validate(notebook)

@@ -18,7 +18,8 @@ import nbformat
 from scripts import scripts
 
 from course_lib.data import DataError
-from course_lib.paths import NOTEBOOKS, ROOT, lessons
+from course_lib.glossary import GLOSSARY
+from course_lib.paths import ROOT, lessons
 
 HERE = Path(__file__).parent
 PAGES = ["README.md", "docs/batch.md", "docs/teaching.md", "docs/environments.md", "data/README.md"]
@@ -46,8 +47,7 @@ def lay_out(source: Path) -> None:
     """Fill the folder `source` with the pages and their figures. Files keep their times, so that Sphinx
     reads again only what has changed."""
     shutil.rmtree(source, ignore_errors=True)
-    glossary = [path for path in [NOTEBOOKS / "glossary.ipynb"] if path.is_file()]
-    for path in [*lessons(), *glossary]:
+    for path in [*lessons(), GLOSSARY]:
         copy(path, source / path.relative_to(ROOT))
     for page in PAGES:
         copy(ROOT / page, source / page)
