@@ -7,6 +7,8 @@ for a model of 400-year-old plays the words are theirs.) It can show a bias, not
 
 import math
 import re
+from collections import Counter
+from collections.abc import Sequence
 
 import torch
 
@@ -31,12 +33,14 @@ def model_log_odds(model: LanguageModel, vocab: Vocabulary, word: str) -> float:
     ) / len(BEGINNINGS)
 
 
-def text_log_odds(text: str, word: str) -> float:
-    """log of (he, him, his + 1) / (she, her + 1), counted in the 60 characters after each "the <word>"."""
-    after = re.findall(rf"\bthe {word}\b(?=(.{{0,{NEAR}}}))", text, flags=re.IGNORECASE | re.DOTALL)
-    he = sum(len(re.findall(r"\b(?:he|him|his)\b", part, flags=re.IGNORECASE)) for part in after)
-    she = sum(len(re.findall(r"\b(?:she|her)\b", part, flags=re.IGNORECASE)) for part in after)
-    return math.log((he + 1) / (she + 1))
+def text_log_odds(text: str, words: Sequence[str] = WORDS) -> dict[str, float]:
+    """log of (he, him, his + 1) / (she, her + 1), counted in the 60 characters after each "the <word>", by word."""
+    he, she = Counter(), Counter()
+    for found in re.finditer(rf"\bthe ({'|'.join(words)})\b(?=(.{{0,{NEAR}}}))", text, re.IGNORECASE | re.DOTALL):
+        word, after = found[1].lower(), found[2]
+        he[word] += len(re.findall(r"\b(?:he|him|his)\b", after, re.IGNORECASE))
+        she[word] += len(re.findall(r"\b(?:she|her)\b", after, re.IGNORECASE))
+    return {word: math.log((he[word] + 1) / (she[word] + 1)) for word in words}
 
 
 def _log_p(model: LanguageModel, vocab: Vocabulary, before: str, after: str) -> float:

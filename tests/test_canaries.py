@@ -72,9 +72,10 @@ def test_pronouns_near_a_word_are_counted():
     far = "." * 60
     text = f"the king lost his crown and he wept{far}" * 3
     text += f"the queen lost her crown{far}the kingdom is hers{far}the KING, her son{far}he"
-    assert text_log_odds(text, "king") == pytest.approx(math.log((6 + 1) / (1 + 1)))
-    assert text_log_odds(text, "queen") == pytest.approx(math.log((0 + 1) / (1 + 1)))
-    assert text_log_odds(text, "nurse") == 0
+    odds = text_log_odds(text)
+    assert odds["king"] == pytest.approx(math.log((6 + 1) / (1 + 1)))
+    assert odds["queen"] == pytest.approx(math.log((0 + 1) / (1 + 1)))
+    assert odds["nurse"] == 0
 
 
 def test_a_model_has_the_odds_of_its_text():

@@ -113,7 +113,7 @@ class TransformerLM(NeuralLanguageModel):
         """Whole windows, (N, window), each from a cold start, as many at a time as memory allows."""
         n = max(1, PIECE // (self.window * max(self.vocab_size, self.architecture.d_ff)))
         pairs = list(zip(ids.split(n), [None] * len(ids) if targets is None else targets.split(n), strict=False))
-        shown = tqdm(pairs, "reading", delay=2, leave=False)
+        shown = tqdm(pairs, "reading", delay=1, leave=False)
         return torch.cat([super(TransformerLM, self).score(*pair) for pair in shown])
 
     def _read(self, state: State, ids: Tensor) -> tuple[Tensor, State]:
