@@ -80,15 +80,17 @@ class Counts:
 
         columns: the last token, the token before it, …, each (N,); −1 stands for "nothing there".
         """
-        found, result = np.zeros(len(columns[0]), np.int64), []
+        columns = list(columns)[: self.order]
+        key, _ = _packed([column + 1 for column in columns], self.vocab_size + 1)
+        _, rows, place = np.unique(key, return_index=True, return_inverse=True)
+        # Text repeats itself, so there are fewer rows; and as they are sorted, each search walks forward in memory.
+        found, result = np.zeros(len(rows), np.int64), []
         for level, column in zip(self.levels, columns, strict=False):
+            column = column[rows]
             key = np.where((found >= 0) & (column >= 0), found * self.vocab_size + column, -1)
-            by_key = np.argsort(key)  # a search that walks forward through memory is several times faster
-            row = np.empty_like(key)
-            row[by_key] = np.searchsorted(level.keys, key[by_key])
-            row = np.minimum(row, len(level.keys) - 1)
+            row = np.minimum(np.searchsorted(level.keys, key), len(level.keys) - 1)
             found = np.where(level.keys[row] == key, row, -1)
-            result.append(found)
+            result.append(found[place])
         return result
 
     def tokens(self, k: int, rows: np.ndarray) -> np.ndarray:
@@ -124,12 +126,12 @@ def _columns(sequences: Sequence[np.ndarray], order: int, vocab_size: int) -> li
     return columns
 
 
-def _distinct(columns: list[np.ndarray], base: int) -> tuple[list[np.ndarray], np.ndarray]:
-    """The distinct rows of columns with values below `base`, sorted by the first column, then the second, …;
-    as columns again, int64; and how often each row occurs.
+def _packed(columns: list[np.ndarray], base: int) -> tuple[np.ndarray, dict[int, np.ndarray]]:
+    """Rows of columns with values 0 … base − 1, packed into one integer each, int64, which sorts far faster than rows
+    do, and in the same order: by the first column, then the second, …
 
-    Rows are packed into one integer each, which sorts far faster than rows do. When 63 bits are full, the
-    integers so far are replaced by their ranks, which take fewer bits.
+    When 63 bits are full, the integers so far are replaced by their ranks, which take fewer bits; those that were
+    replaced before column j are returned as ranked[j].
     """
     key, size, ranked = np.zeros(len(columns[0]), np.int64), 1, {}
     for j, column in enumerate(columns):
@@ -139,6 +141,13 @@ def _distinct(columns: list[np.ndarray], base: int) -> tuple[list[np.ndarray], n
         key *= base
         key += column
         size *= base
+    return key, ranked
+
+
+def _distinct(columns: list[np.ndarray], base: int) -> tuple[list[np.ndarray], np.ndarray]:
+    """The distinct rows of columns with values below `base`, sorted by the first column, then the second, …;
+    as columns again, int64; and how often each row occurs."""
+    key, ranked = _packed(columns, base)
     row, n_rows = np.unique(key, return_counts=True)
     result = []
     for j in reversed(range(len(columns))):

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from heapq import heappop, heappush
 from itertools import pairwise
 
+from tqdm.auto import tqdm
+
 from course_lib.vocab.vocabulary import Vocabulary, VocabularyError
 
 # Letters, digits or other signs with the space before them, or white space: one of these matches at every character,
@@ -71,7 +73,7 @@ def _learn(counts: Counter[str], characters: list[str], n_tokens: int) -> tuple[
 
     for w in range(len(words)):
         count(w, +1)
-    while len(ids) < n_tokens:
+    for _ in tqdm(range(n_tokens - len(ids)), "merging", delay=1, leave=False):
         for left, right in changed:
             heappush(heap, (-n_pairs[left, right], ids[left], ids[right], (left, right)))
         changed.clear()
