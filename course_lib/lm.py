@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from torch import Tensor
+from tqdm.auto import tqdm
 
 from course_lib.sizes import require_sizes
 from course_lib.vocab import Vocabulary
@@ -106,7 +107,8 @@ def evaluate(
     n_tokens = sum(n_scored for _, n_scored in windows)
     if not n_tokens:
         raise ValueError("there is no token to predict: without markers, a text needs at least two tokens")
-    for (_, n_scored), batch in _batches(windows, batch_size):
+    batches = list(_batches(windows, batch_size))
+    for (_, n_scored), batch in tqdm(batches, "reading", delay=1, leave=False, disable=block is None):
         with torch.no_grad():
             log_p = model.score(batch[:, :-1], batch[:, 1:])
         nats -= float(log_p[:, -n_scored:].cpu().double().sum())

@@ -8,7 +8,6 @@ for a model of 400-year-old plays the words are theirs.) It can show a bias, not
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
 
 import torch
 
@@ -33,14 +32,14 @@ def model_log_odds(model: LanguageModel, vocab: Vocabulary, word: str) -> float:
     ) / len(BEGINNINGS)
 
 
-def text_log_odds(text: str, words: Sequence[str] = WORDS) -> dict[str, float]:
-    """log of (he, him, his + 1) / (she, her + 1), counted in the 60 characters after each "the <word>", by word."""
+def text_log_odds(text: str) -> dict[str, float]:
+    """log of (he, him, his + 1) / (she, her + 1), counted in the 60 characters after "the <word>": {word: odds}."""
     he, she = Counter(), Counter()
-    for found in re.finditer(rf"\bthe ({'|'.join(words)})\b(?=(.{{0,{NEAR}}}))", text, re.IGNORECASE | re.DOTALL):
+    for found in re.finditer(rf"\bthe ({'|'.join(WORDS)})\b(?=(.{{0,{NEAR}}}))", text, re.IGNORECASE | re.DOTALL):
         word, after = found[1].lower(), found[2]
         he[word] += len(re.findall(r"\b(?:he|him|his)\b", after, re.IGNORECASE))
         she[word] += len(re.findall(r"\b(?:she|her)\b", after, re.IGNORECASE))
-    return {word: math.log((he[word] + 1) / (she[word] + 1)) for word in words}
+    return {word: math.log((he[word] + 1) / (she[word] + 1)) for word in WORDS}
 
 
 def _log_p(model: LanguageModel, vocab: Vocabulary, before: str, after: str) -> float:

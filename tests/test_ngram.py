@@ -187,6 +187,9 @@ def test_any_vocabulary_size_is_counted_alike(vocab_size):
     for a, b in zip(small.levels, large.levels, strict=True):
         assert np.array_equal(a.raw, b.raw) and np.array_equal(a.context, b.context)
     assert np.array_equal(spread[small.tokens(5, np.arange(9))], large.tokens(5, np.arange(9)))
+    sought = np.random.default_rng(1).integers(-1, 5, (5, 500))  # −1: nothing there
+    found = small.find(sought), large.find(np.where(sought < 0, -1, spread[sought]))
+    assert np.array_equal(*found) and {-1, 0} <= set(found[0][-1].clip(max=0))
     top = np.array([vocab_size - 1, 0] * 10)
     assert Counts([top], 2, vocab_size).levels[0].raw.tolist() == [10, 10]
 

@@ -80,7 +80,6 @@ class Counts:
 
         columns: the last token, the token before it, …, each (N,); −1 stands for "nothing there".
         """
-        columns = list(columns)[: self.order]
         key, _ = _packed([column + 1 for column in columns], self.vocab_size + 1)
         _, rows, place = np.unique(key, return_index=True, return_inverse=True)
         # Text repeats itself, so there are fewer rows; and as they are sorted, each search walks forward in memory.
